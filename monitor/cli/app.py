@@ -1,0 +1,63 @@
+"""The command line's root: groups, and one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+import monitor
+from monitor.errors import MonitorError
+
+app = typer.Typer(
+    name="run_monitor.py",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode="markdown",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        Console().print(monitor.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Watch many cameras and say, reliably and cheaply, whether somebody is there.
+
+    Start with `run_monitor.py check configs/demo.yaml`, then `run_monitor.py run --config
+    configs/demo.yaml`.
+    """
+
+
+def print_error(error: MonitorError) -> None:
+    """Show what, where and remedy on stderr; never a traceback."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print("[bold red]error[/]:", error.what, markup=True)
+    if error.where:
+        console.print("  where :", error.where, markup=False)
+    if error.remedy:
+        console.print("  remedy:", error.remedy, markup=False)
+
+
+def main() -> None:
+    """Run the command line; a `MonitorError` ends it with its own exit code."""
+    try:
+        app()
+    except MonitorError as error:
+        print_error(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)

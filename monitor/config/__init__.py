@@ -1,0 +1,43 @@
+"""The configuration: small pydantic models, one topic a module, and the loader."""
+
+from __future__ import annotations
+
+from monitor.config.base import ConfigModel, Duration
+from monitor.config.camera import (
+    CameraConfig,
+    CameraSettings,
+    Pacing,
+    SourceConfig,
+    Transport,
+    ViewKind,
+    ZoneConfig,
+)
+from monitor.config.inference import Device, InferenceConfig, Precision
+from monitor.config.presence import PresenceConfig
+from monitor.config.root import MonitorConfig
+from monitor.config.service import LogFormat, LoggingConfig, LogLevel, WebConfig
+from monitor.config.storage import DatabaseConfig, RetentionConfig, SnapshotConfig
+
+__all__ = [
+    "CameraConfig",
+    "CameraSettings",
+    "ConfigModel",
+    "DatabaseConfig",
+    "Device",
+    "Duration",
+    "InferenceConfig",
+    "LogFormat",
+    "LogLevel",
+    "LoggingConfig",
+    "MonitorConfig",
+    "Pacing",
+    "Precision",
+    "PresenceConfig",
+    "RetentionConfig",
+    "SnapshotConfig",
+    "SourceConfig",
+    "Transport",
+    "ViewKind",
+    "WebConfig",
+    "ZoneConfig",
+]

@@ -1,0 +1,126 @@
+"""One camera: where its frames come from, how they are cut, which zones it watches."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from monitor.config.base import ConfigModel, Duration
+from monitor.config.presence import PresenceConfig
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Point = tuple[Fraction, Fraction]
+"""A corner (x, y) in fractions of the picture; (0, 0) is the upper left."""
+
+
+class ViewKind(StrEnum):
+    """How a picture is cut for the 224×224 network."""
+
+    PULC = "pulc"
+    """Shorter side to 256, centre crop 224: PaddleClas's own, blind at the edges of 16:9."""
+    STRETCH = "stretch"
+    """The whole picture squeezed to 224×224."""
+    LETTERBOX = "letterbox"
+    """The whole picture, aspect kept, grey bars."""
+    TILES = "tiles"
+    """The whole picture and overlapping tiles; the highest score counts."""
+
+
+class Transport(StrEnum):
+    """How RTSP media travels."""
+
+    TCP = "tcp"
+    UDP = "udp"
+
+
+class Pacing(StrEnum):
+    """How fast a file is read."""
+
+    REALTIME = "realtime"
+    """As a camera would deliver it."""
+    FULL_SPEED = "full_speed"
+    """As fast as it decodes."""
+
+
+class SourceConfig(ConfigModel):
+    """Where frames come from."""
+
+    url: SecretStr
+    """`rtsp://…`, `http(s)://…` (MJPEG), a file path, or a webcam such as `/dev/video0`.
+    Kept secret: it may hold a password."""
+
+    transport: Transport = Transport.TCP
+    """RTSP only: TCP, or UDP."""
+
+    loop: bool = False
+    """Files only: start again at the end."""
+
+    pacing: Pacing = Pacing.REALTIME
+    """Files only: real-time, or as fast as it decodes."""
+
+    open_timeout: Duration = Field(default=5.0, gt=0.0, le=120.0)
+    """How long connecting may take."""
+
+    read_timeout: Duration = Field(default=5.0, gt=0.0, le=120.0)
+    """How long the next packet may take."""
+
+
+class ZoneConfig(ConfigModel):
+    """A named polygon of the camera with its own presence settings."""
+
+    polygon: list[Point] = Field(min_length=3, max_length=64)
+    """Corners in fractions of the picture."""
+
+    presence: PresenceConfig = PresenceConfig()
+    """What differs from the camera's presence settings."""
+
+
+class CameraSettings(ConfigModel):
+    """What `defaults:` may set for all cameras and each camera may override."""
+
+    sample_fps: float = Field(default=5.0, gt=0.0, le=60.0)
+    """Frames a second that are scored."""
+
+    view: ViewKind = ViewKind.STRETCH
+    """How the picture (or each zone's bounding box) is cut for the network."""
+
+    presence: PresenceConfig = PresenceConfig()
+    """How scores become presence."""
+
+    enabled: bool = True
+    """False keeps the entry but starts no reader."""
+
+
+class CameraConfig(CameraSettings):
+    """One camera."""
+
+    source: SourceConfig
+    """Where its frames come from."""
+
+    zones: dict[str, ZoneConfig] = Field(default_factory=dict)
+    """Named polygons; without any, the whole picture is one zone named `frame`."""
+
+    privacy_masks: list[list[Point]] = Field(default_factory=list)
+    """Polygons blacked out before anything leaves the reader, snapshots included."""
+
+    @model_validator(mode="after")
+    def _names(self) -> Self:
+        for name in self.zones:
+            check_name(name, "zone")
+        return self
+
+
+def check_name(name: str, what: str) -> None:
+    """Names end up in file names, metrics and topics. Raises ValueError if one cannot."""
+    if (
+        not name
+        or len(name) > 64
+        or not all(c.isalnum() or c in "-_." for c in name)
+        or name[0] == "."
+    ):
+        raise ValueError(
+            f"{what} name {name!r} must be 1-64 letters, digits, '-', '_' or '.', "
+            "and not start with '.'"
+        )

@@ -1,0 +1,53 @@
+"""The pool of inference workers."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from monitor.config.base import ConfigModel, Duration
+
+
+class Device(StrEnum):
+    """Where the network runs."""
+
+    CPU = "cpu"
+    GPU = "gpu"
+
+
+class Precision(StrEnum):
+    """Arithmetic of the network on the CPU."""
+
+    FP32 = "fp32"
+    BF16 = "bf16"
+
+
+class InferenceConfig(ConfigModel):
+    """Workers, batches, and the model they run."""
+
+    model: Path = Path("models/person_exists")
+    """Folder with `inference.json` (or legacy `inference.pdmodel`) and `inference.pdiparams`."""
+
+    workers: int | Literal["auto"] = Field(default="auto")
+    """Worker processes; `auto` is half of the processors, at least one."""
+
+    max_batch: int = Field(default=16, ge=1, le=256)
+    """Most patches in one batch."""
+
+    max_wait: Duration = Field(default=0.02, ge=0.0, le=1.0)
+    """Longest time a patch waits for company."""
+
+    device: Device = Device.CPU
+    """cpu, or gpu where the installed Paddle has one."""
+
+    precision: Precision = Precision.FP32
+    """fp32, or bf16 where the processor has it."""
+
+    onednn: bool = True
+    """oneDNN kernels on the CPU: about seven times faster than without."""
+
+    self_test: bool = True
+    """Score the model's golden pictures at start and refuse to run when they differ."""

@@ -1,0 +1,43 @@
+"""How scores become presence."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from monitor.config.base import ConfigModel, Duration
+
+
+class PresenceConfig(ConfigModel):
+    """Hysteresis and debounce of one zone."""
+
+    enter_threshold: float = Field(default=0.8, gt=0.0, lt=1.0)
+    """A smoothed score at or above this is a hit: evidence that somebody is there."""
+
+    exit_threshold: float = Field(default=0.4, gt=0.0, lt=1.0)
+    """A smoothed score below this is evidence that nobody is there; in between nothing changes."""
+
+    enter_after: Duration = Field(default=0.6, ge=0.0, le=3600.0)
+    """How long hits must last before the zone becomes OCCUPIED."""
+
+    enter_hits: int = Field(default=3, ge=1, le=1000)
+    """How many hits the entering takes at least."""
+
+    exit_after: Duration = Field(default=5.0, ge=0.0, le=86400.0)
+    """How long scores must stay below the exit threshold before the zone becomes VACANT."""
+
+    max_gap: Duration = Field(default=10.0, gt=0.0, le=86400.0)
+    """Without a score for this long the zone is UNKNOWN and an open event ends with signal_lost."""
+
+    smoothing: Duration = Field(default=0.3, ge=0.0, le=60.0)
+    """Time constant of the exponential moving average over scores; 0 turns it off."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.exit_threshold >= self.enter_threshold:
+            raise ValueError(
+                f"exit_threshold ({self.exit_threshold}) must lie below "
+                f"enter_threshold ({self.enter_threshold})"
+            )
+        return self

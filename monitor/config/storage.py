@@ -1,0 +1,42 @@
+"""Where events and snapshots are kept, and for how long."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+
+from monitor.config.base import ConfigModel, Duration
+
+
+class DatabaseConfig(ConfigModel):
+    """The event database."""
+
+    url: SecretStr = SecretStr("sqlite:///var/monitor.db")
+    """SQLAlchemy URL. Kept secret: it may hold a password."""
+
+
+class SnapshotConfig(ConfigModel):
+    """A JPEG of each occupancy's peak."""
+
+    enabled: bool = True
+    """False keeps no pictures at all."""
+
+    folder: Path = Path("var/snapshots")
+    """Where they are written: one folder a day."""
+
+    max_side: int = Field(default=1280, ge=160, le=8192)
+    """Longer side of the picture, pixels; larger frames are scaled down."""
+
+    quality: int = Field(default=85, ge=10, le=100)
+    """JPEG quality."""
+
+
+class RetentionConfig(ConfigModel):
+    """When things are deleted."""
+
+    events: Duration = Field(default=90 * 86400.0, gt=0.0)
+    """Age at which closed events go, with their snapshots."""
+
+    snapshots: Duration = Field(default=30 * 86400.0, gt=0.0)
+    """Age at which snapshots go; the event stays."""

@@ -1,0 +1,166 @@
+"""The messages that pass between the rooms; a room knows these and no other room.
+
+    capture ──Frame──▶ inference ──Score──▶ presence ──Transition, Progress──▶ events
+       └──────Outage──────────────────────────▲
+
+Pictures are RGB uint8 arrays of shape (height, width, 3) everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.clock import Stamp
+
+Picture = NDArray[np.uint8]
+"""RGB, uint8, (height, width, 3)."""
+
+WHOLE_FRAME = "frame"
+"""Zone name of a camera that has no polygons: the whole picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """One zone of a frame, cut for the network.
+
+    `patches`: RGB uint8 (n, 224, 224, 3); the zone's score is the maximum over them.
+    """
+
+    zone: str
+    patches: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One sampled picture of a camera.
+
+    `pts`: media time in seconds, None if the stream has none. `stamp`: when it arrived (live)
+    or its media time (recordings). `picture`: the frame for snapshots, privacy masks applied.
+    """
+
+    camera: str
+    sequence: int
+    stamp: Stamp
+    pts: float | None
+    cuts: tuple[Cut, ...]
+    picture: Picture
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """P(someone) of one zone of one frame, in [0, 1]."""
+
+    camera: str
+    zone: str
+    value: float
+    frame: Frame
+    scored: Stamp
+
+
+class OutageReason(StrEnum):
+    """Why a camera is not seen. A closed list: metrics and alerts are keyed by it."""
+
+    REFUSED = "refused"
+    UNREACHABLE = "unreachable"
+    UNAUTHORIZED = "unauthorized"
+    NOT_FOUND = "not_found"
+    TIMEOUT = "timeout"
+    ENDED = "ended"
+    CORRUPT = "corrupt"
+    FROZEN = "frozen"
+    LAGGING = "lagging"
+    RESOLUTION_CHANGED = "resolution_changed"
+    CODEC_UNSUPPORTED = "codec_unsupported"
+    STOPPED = "stopped"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """Capture says: since `stamp` this camera is not seen. The next Score ends it."""
+
+    camera: str
+    stamp: Stamp
+    reason: OutageReason
+    detail: str = ""
+
+
+class PresenceState(StrEnum):
+    """What is known about a zone. Never VACANT for want of seeing."""
+
+    UNKNOWN = "unknown"
+    VACANT = "vacant"
+    OCCUPIED = "occupied"
+
+
+class EndReason(StrEnum):
+    """Why an occupancy event ended."""
+
+    VACATED = "vacated"
+    SIGNAL_LOST = "signal_lost"
+    RESTART = "restart"
+    CONFIG_CHANGED = "config_changed"
+    END_OF_MEDIA = "end_of_media"
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What an occupancy amounted to so far; scores are P(someone) in [0, 1]."""
+
+    peak_score: float
+    mean_score: float
+    score_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """A confirmed change of a zone, the only verdict that leaves the presence room.
+
+    `at` is back-dated to the first evidence; `confirmed` is when the debounce was over.
+    `event_id` names the occupancy this change opens or closes (None between UNKNOWN and VACANT).
+    `end_reason` is set when OCCUPIED is left. `snapshot`: JPEG of the peak, if there is one.
+    """
+
+    camera: str
+    zone: str
+    previous: PresenceState
+    current: PresenceState
+    at: Stamp
+    confirmed: Stamp
+    event_id: UUID | None
+    summary: Summary | None = None
+    end_reason: EndReason | None = None
+    snapshot: bytes | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    model_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """An occupancy goes on: last seen at `seen`, with its summary and perhaps a better snapshot."""
+
+    event_id: UUID
+    camera: str
+    zone: str
+    seen: Stamp
+    summary: Summary
+    snapshot: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenOccupancy:
+    """An event found open in the database at start: presence resumes it or ends it."""
+
+    event_id: UUID
+    camera: str
+    zone: str
+    started: Stamp
+    seen: Stamp
+    summary: Summary
