@@ -1,0 +1,1 @@
+"""Pure functions of pictures: preprocessing, views, zones, JPEG."""
