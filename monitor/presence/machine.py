@@ -1,0 +1,257 @@
+"""The presence state machine of one zone: a pure function of (state, observation, time).
+
+A score becomes presence in three moves:
+
+1. *Smoothing*: an exponential moving average with a time constant, so that the frame rate
+   does not matter.
+2. *Hysteresis*: a smoothed score at or above `enter_threshold` is a hit, one below
+   `exit_threshold` is a clear, and in between lies the dead band. A pending change lives on
+   unbroken evidence only: any score that is no hit ends an entering, any score that is no
+   clear ends an exiting. So the dead band never changes a state; it only cancels.
+3. *Debounce*: hits must last `enter_after` seconds and number `enter_hits` to make a zone
+   OCCUPIED; clears must last `exit_after` to make an OCCUPIED one VACANT. From UNKNOWN, VACANT
+   takes as much as OCCUPIED does (`enter_after`, `enter_hits`): quick, but never on one frame.
+   A zone that has only ever scored inside the dead band stays UNKNOWN.
+
+Times are back-dated to the evidence. An occupancy starts at the first raw score at or above
+`enter_threshold` of the unbroken rise that led to the first hit, because the average lags
+behind the person. It ends at its last evidence: the last raw score at or above
+`exit_threshold` before the average fell under it. The frame after that is the first that no
+longer shows anyone, so the truth lies between the two, and the earlier one is the last
+instant that was really seen. The same rule serves every way of ending.
+
+Not being seen: `lost` notes that a camera reports an outage. Until `max_gap` after the last
+score the zone keeps its state (pending GAP) and goes on if the camera returns, except that
+pending changes and the average start anew: evidence does not reach across an outage. After
+`max_gap` the zone is UNKNOWN, whatever it was, and an occupancy ends with `signal_lost`. The
+change is dated by the last score, not by when somebody looked, so how often `tick` is called
+does not show.
+
+Time never runs backwards: an observation that is not later than the last one is refused
+(`Step.accepted` is False) and changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from math import expm1
+from typing import TypeGuard
+
+from monitor.clock import Stamp
+from monitor.config.presence import PresenceConfig
+from monitor.messages import EndReason, PresenceState
+
+TOLERANCE = 1e-6
+"""Seconds forgiven in comparisons: 5 frames/s give 0.5999… where 0.6 is meant."""
+
+
+class Pending(StrEnum):
+    """What a zone may be about to do."""
+
+    ENTERING = "entering"
+    """Hits are counted towards OCCUPIED."""
+    EXITING = "exiting"
+    """Clears are counted towards VACANT."""
+    GAP = "gap"
+    """The camera is out; the state holds until `max_gap`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One raw score P(someone) in [0, 1] and when its picture was taken.
+
+    Raises ValueError for NaN and for numbers outside [0, 1].
+    """
+
+    at: Stamp
+    score: float
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.score <= 1.0:
+            raise ValueError(f"a score must lie in [0, 1], got {self.score!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Unbroken evidence of one kind: since when, and how many observations."""
+
+    since: Stamp
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneState:
+    """Everything the machine remembers of a zone; of constant size.
+
+    `since`: when the presence state began, back-dated. `seen`: the last observation.
+    `hits` and `clears`: the pending runs. `onset`: when an occupancy would have started if it
+    were confirmed now. `evidence`: the last observation that speaks for somebody.
+    `unseen`: since when the camera reports an outage.
+    """
+
+    presence: PresenceState = PresenceState.UNKNOWN
+    since: Stamp | None = None
+    seen: Stamp | None = None
+    score: float | None = None
+    smoothed: float | None = None
+    hits: Run | None = None
+    clears: Run | None = None
+    onset: Stamp | None = None
+    evidence: Stamp | None = None
+    unseen: Stamp | None = None
+
+    @property
+    def pending(self) -> Pending | None:
+        """The change that may come next."""
+        if self.unseen is not None:
+            return Pending.GAP
+        if self.hits is not None:
+            return Pending.ENTERING
+        return Pending.EXITING if self.clears is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A confirmed change: `at` is back-dated to the evidence, `confirmed` ended the debounce."""
+
+    previous: PresenceState
+    current: PresenceState
+    at: Stamp
+    confirmed: Stamp
+    end_reason: EndReason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What an observation or the passing of time led to.
+
+    More than one change only if a gap ended and the very observation that ended it suffices
+    to confirm the next state.
+    """
+
+    state: ZoneState
+    changes: tuple[Change, ...] = ()
+    accepted: bool = True
+
+
+def step(state: ZoneState, observation: Observation, settings: PresenceConfig) -> Step:
+    """Take one observation in."""
+    if state.seen is not None and observation.at.monotonic <= state.seen.monotonic:
+        return Step(state, accepted=False)
+    before = tick(state, observation.at, settings)
+    looked = _look(_back_in_sight(before.state, observation.at), observation, settings)
+    judged, change = _judge(looked, observation.at, settings)
+    return Step(judged, before.changes if change is None else (*before.changes, change))
+
+
+def tick(state: ZoneState, now: Stamp, settings: PresenceConfig) -> Step:
+    """Let time pass: a zone without an observation for `max_gap` becomes UNKNOWN."""
+    if state.seen is None or not _lasted(state.seen, now, settings.max_gap):
+        return Step(state)
+    return ended(state, state.seen.shifted(settings.max_gap), EndReason.SIGNAL_LOST)
+
+
+def ended(state: ZoneState, confirmed: Stamp, reason: EndReason) -> Step:
+    """Stop believing anything: the zone becomes UNKNOWN, an occupancy ends with `reason`."""
+    gone = ZoneState(since=state.since, seen=state.seen, unseen=state.unseen)
+    if state.presence is PresenceState.UNKNOWN:
+        return Step(gone)
+    occupied = state.presence is PresenceState.OCCUPIED
+    at = state.evidence if occupied else state.seen
+    assert at is not None
+    change = Change(
+        state.presence, PresenceState.UNKNOWN, at, confirmed, reason if occupied else None
+    )
+    return Step(replace(gone, since=at), (change,))
+
+
+def lost(state: ZoneState, at: Stamp) -> ZoneState:
+    """The camera has not been seen since `at`. An outage older than the last score is over."""
+    over = state.seen is not None and at.monotonic < state.seen.monotonic
+    if over or state.unseen is not None:
+        return state
+    return replace(state, unseen=at)
+
+
+def resumed(started: Stamp, seen: Stamp) -> ZoneState:
+    """An occupancy that a restart interrupted: it goes on if a score comes within `max_gap`."""
+    return ZoneState(PresenceState.OCCUPIED, since=started, seen=seen, evidence=seen, unseen=seen)
+
+
+def _lasted(since: Stamp, now: Stamp, seconds: float) -> bool:
+    return now.since(since) >= seconds - TOLERANCE
+
+
+def _back_in_sight(state: ZoneState, at: Stamp) -> ZoneState:
+    """End an outage. Pictures taken before it, scored late, do not end it."""
+    if state.unseen is None or at.monotonic <= state.unseen.monotonic:
+        return state
+    return replace(state, smoothed=None, hits=None, clears=None, onset=None, unseen=None)
+
+
+def _smooth(state: ZoneState, observation: Observation, time_constant: float) -> float:
+    if state.smoothed is None or state.seen is None or time_constant <= 0.0:
+        return observation.score
+    weight = -expm1(-observation.at.since(state.seen) / time_constant)
+    # In this form a constant score stays exactly itself, also when it equals a threshold.
+    return state.smoothed + weight * (observation.score - state.smoothed)
+
+
+def _look(state: ZoneState, observation: Observation, settings: PresenceConfig) -> ZoneState:
+    """Sort the observation into the runs of evidence, without a verdict."""
+    at, score = observation.at, observation.score
+    smoothed = _smooth(state, observation, settings.smoothing)
+    hit, clear = smoothed >= settings.enter_threshold, smoothed < settings.exit_threshold
+    open_to_enter = state.presence is not PresenceState.OCCUPIED
+    open_to_exit = state.presence is not PresenceState.VACANT
+    # The first hit of a run has a high raw score, too: an average never exceeds what it averages.
+    rising = open_to_enter and (hit or score >= settings.enter_threshold)
+    begins = rising and state.onset is None
+    present = not clear and score >= settings.exit_threshold
+    return replace(
+        state,
+        seen=at,
+        score=score,
+        smoothed=smoothed,
+        hits=_grown(state.hits, at) if hit and open_to_enter else None,
+        clears=_grown(state.clears, at) if clear and open_to_exit else None,
+        onset=(state.onset or at) if rising else None,
+        evidence=at if present or begins else state.evidence,
+    )
+
+
+def _grown(run: Run | None, at: Stamp) -> Run:
+    return Run(at, 1) if run is None else Run(run.since, run.count + 1)
+
+
+def _judge(
+    state: ZoneState, now: Stamp, settings: PresenceConfig
+) -> tuple[ZoneState, Change | None]:
+    """Confirm a pending change whose evidence suffices."""
+    clears, presence = state.clears, state.presence
+    if _enough(state.hits, now, settings.enter_after, settings.enter_hits):
+        assert state.onset is not None
+        return _changed(state, PresenceState.OCCUPIED, state.onset, now)
+    if presence is PresenceState.OCCUPIED and _enough(clears, now, settings.exit_after, 1):
+        assert state.evidence is not None
+        return _changed(state, PresenceState.VACANT, state.evidence, now, EndReason.VACATED)
+    first = presence is PresenceState.UNKNOWN
+    if first and _enough(clears, now, settings.enter_after, settings.enter_hits):
+        return _changed(state, PresenceState.VACANT, clears.since, now)
+    return state, None
+
+
+def _enough(run: Run | None, now: Stamp, seconds: float, count: int) -> TypeGuard[Run]:
+    return run is not None and run.count >= count and _lasted(run.since, now, seconds)
+
+
+def _changed(
+    state: ZoneState,
+    current: PresenceState,
+    at: Stamp,
+    confirmed: Stamp,
+    end_reason: EndReason | None = None,
+) -> tuple[ZoneState, Change]:
+    settled = replace(state, presence=current, since=at, hits=None, clears=None, onset=None)
+    return settled, Change(state.presence, current, at, confirmed, end_reason)

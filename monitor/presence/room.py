@@ -1,0 +1,145 @@
+"""The presence room: scores of all cameras in, confirmed transitions out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from threading import RLock
+from uuid import UUID, uuid4
+
+from monitor.clock import Stamp
+from monitor.config.camera import CameraConfig
+from monitor.config.presence import PresenceConfig
+from monitor.messages import (
+    WHOLE_FRAME,
+    EndReason,
+    OpenOccupancy,
+    Outage,
+    Progress,
+    Score,
+    Transition,
+)
+from monitor.presence.occupancy import Encode, rebased
+from monitor.presence.tracker import Surroundings, ZoneStatus, ZoneTracker, ending
+
+PROGRESS_EVERY = 5.0
+"""Seconds between two Progress messages of an occupancy: what a crash may cost its summary."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A tracker and the lock that guards it. Reentrant: a listener may ask for `statuses()`."""
+
+    tracker: ZoneTracker
+    lock: RLock = field(default_factory=RLock)
+
+
+class PresenceRoom:
+    """Keeps a tracker for every zone of every camera.
+
+    May be called from any thread. Messages of one zone are emitted in order, from the thread
+    that brought the news, so `on_message` must not block. `encode` makes the JPEG of a picture
+    (None keeps no pictures), `new_id` names an event. Naming a camera or zone that the
+    configuration does not have raises LookupError; scores that come late are counted and
+    ignored.
+    """
+
+    def __init__(
+        self,
+        cameras: Mapping[str, CameraConfig],
+        *,
+        on_message: Callable[[Transition | Progress], None],
+        encode: Encode | None = None,
+        model_id: str = "",
+        new_id: Callable[[], UUID] = uuid4,
+        progress_every: float = PROGRESS_EVERY,
+    ) -> None:
+        self._around = Surroundings(on_message, new_id, encode, model_id, progress_every)
+        self._places = {
+            camera: {
+                zone: _Place(ZoneTracker(camera, zone, settings, self._around))
+                for zone, settings in zone_settings(config).items()
+            }
+            for camera, config in cameras.items()
+        }
+
+    def on_score(self, score: Score) -> None:
+        """Take a score in."""
+        zones = self._zones(score.camera)
+        place = zones.get(score.zone)
+        if place is None:
+            raise LookupError(f"camera {score.camera!r} has no zone {score.zone!r}")
+        with place.lock:
+            place.tracker.on_score(score)
+
+    def on_outage(self, outage: Outage) -> None:
+        """A camera is not seen; the next score of a later picture ends it."""
+        for place in self._zones(outage.camera).values():
+            with place.lock:
+                place.tracker.on_outage(outage.stamp)
+
+    def tick(self, now: Stamp) -> None:
+        """Let time pass: zones that were not seen for `max_gap` become UNKNOWN."""
+        for place in self._everywhere():
+            with place.lock:
+                place.tracker.tick(now)
+
+    def restore(self, found: Iterable[OpenOccupancy], now: Stamp) -> None:
+        """Take over the occupancies found open at start; call before the first score.
+
+        One last seen less than its zone's `max_gap` ago goes on (state OCCUPIED, pending GAP)
+        if a score comes in time. Others end when they were last seen: `restart`, or
+        `config_changed` if there is no such zone any more. Only `utc` of their stamps counts.
+        """
+        resumed: set[tuple[str, str]] = set()
+        for occupancy in sorted(found, key=lambda each: each.started.utc, reverse=True):
+            place = self._places.get(occupancy.camera, {}).get(occupancy.zone)
+            where = occupancy.camera, occupancy.zone
+            if place is None:
+                self._end(occupancy, now, EndReason.CONFIG_CHANGED)
+            elif where in resumed or not self._young(occupancy, place, now):
+                self._end(occupancy, now, EndReason.RESTART)
+            else:
+                resumed.add(where)
+                with place.lock:
+                    place.tracker.resume(rebased(occupancy, now))
+
+    def finish(self, reason: EndReason, now: Stamp) -> None:
+        """Watch no longer: end every open occupancy with `reason` at its last evidence."""
+        for place in self._everywhere():
+            with place.lock:
+                place.tracker.finish(reason, now)
+
+    def statuses(self) -> list[ZoneStatus]:
+        """What is known of every zone, in the order of the configuration."""
+        statuses = []
+        for place in self._everywhere():
+            with place.lock:
+                statuses.append(place.tracker.status())
+        return statuses
+
+    def _zones(self, camera: str) -> Mapping[str, _Place]:
+        zones = self._places.get(camera)
+        if zones is None:
+            raise LookupError(f"there is no camera {camera!r}")
+        return zones
+
+    def _everywhere(self) -> Iterator[_Place]:
+        for zones in self._places.values():
+            yield from zones.values()
+
+    def _end(self, found: OpenOccupancy, now: Stamp, reason: EndReason) -> None:
+        self._around.emit(ending(found, now, reason, self._around.model_id))
+
+    @staticmethod
+    def _young(found: OpenOccupancy, place: _Place, now: Stamp) -> bool:
+        """Younger than the gap by the wall clock, which may have been set back a little."""
+        age = (now.utc - found.seen.utc).total_seconds()
+        return abs(age) < place.tracker.max_gap and found.started.utc <= now.utc
+
+
+def zone_settings(camera: CameraConfig) -> dict[str, PresenceConfig]:
+    """The presence settings of each zone; without polygons, of the whole frame."""
+    if not camera.zones:
+        return {WHOLE_FRAME: camera.presence}
+    return {name: zone.presence for name, zone in camera.zones.items()}

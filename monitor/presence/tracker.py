@@ -1,0 +1,223 @@
+"""One zone over time: runs the state machine and says what an event writer needs to know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from monitor.clock import Stamp
+from monitor.config.presence import PresenceConfig
+from monitor.messages import (
+    EndReason,
+    OpenOccupancy,
+    PresenceState,
+    Progress,
+    Score,
+    Transition,
+)
+from monitor.presence import machine
+from monitor.presence.machine import Change, Observation, Pending, ZoneState
+from monitor.presence.occupancy import Encode, Occupancy
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneStatus:
+    """What is known of a zone right now, for people and health; scores are diagnostics.
+
+    `score` and `smoothed` are None while the zone is UNKNOWN for want of a signal. `since` is
+    back-dated to the evidence. `late` counts scores that came out of order and were ignored,
+    `invalid` those that were no number in [0, 1].
+    """
+
+    camera: str
+    zone: str
+    state: PresenceState
+    pending: Pending | None
+    score: float | None
+    smoothed: float | None
+    enter_threshold: float
+    exit_threshold: float
+    since: Stamp | None
+    seen: Stamp | None
+    event_id: UUID | None
+    late: int
+    invalid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all trackers of a room share.
+
+    `progress_every`: seconds between two Progress messages of an occupancy.
+    """
+
+    emit: Callable[[Transition | Progress], None]
+    new_id: Callable[[], UUID]
+    encode: Encode | None
+    model_id: str
+    progress_every: float
+
+
+class ZoneTracker:
+    """Turns the scores of one zone into Transition and Progress messages. Not thread-safe."""
+
+    def __init__(
+        self, camera: str, zone: str, settings: PresenceConfig, around: Surroundings
+    ) -> None:
+        self._camera = camera
+        self._zone = zone
+        self._settings = settings
+        self._in_force = settings.model_dump(mode="json")
+        self._around = around
+        self._state = ZoneState()
+        self._event_id: UUID | None = None
+        self._occupancy: Occupancy | None = None
+        self._reported: Stamp | None = None
+        self._late = 0
+        self._invalid = 0
+
+    @property
+    def max_gap(self) -> float:
+        """Seconds without a score after which the zone is UNKNOWN."""
+        return self._settings.max_gap
+
+    def on_score(self, score: Score) -> None:
+        """Take one score in; its time is that of its frame."""
+        try:
+            observation = Observation(score.frame.stamp, score.value)
+        except ValueError:
+            # A broken model must not stop the other cameras; unseen, the zone turns UNKNOWN.
+            self._invalid += 1
+            return
+        seen = self._state.seen
+        if seen is not None and observation.at.monotonic <= seen.monotonic:
+            self._late += 1
+            return
+        # A gap closes the old occupancy before this score may count for a new one.
+        self.tick(observation.at)
+        self._take(score, observation)
+
+    def on_outage(self, at: Stamp) -> None:
+        """The camera is not seen since `at`."""
+        self._state = machine.lost(self._state, at)
+
+    def tick(self, now: Stamp) -> None:
+        """Let time pass."""
+        self._settle(machine.tick(self._state, now, self._settings))
+
+    def finish(self, reason: EndReason, now: Stamp) -> None:
+        """Watch no longer: end an open occupancy with `reason`."""
+        self._settle(machine.ended(self._state, now, reason))
+
+    def resume(self, found: OpenOccupancy) -> None:
+        """Go on with an occupancy that a restart interrupted (stamps of this run's clock)."""
+        self._state = machine.resumed(found.started, found.seen)
+        self._event_id = found.event_id
+        self._occupancy = Occupancy.resumed(found.started, found.summary, self._around.encode)
+        self._reported = found.seen
+
+    def status(self) -> ZoneStatus:
+        """What is known right now."""
+        state = self._state
+        return ZoneStatus(
+            camera=self._camera,
+            zone=self._zone,
+            state=state.presence,
+            pending=state.pending,
+            score=state.score,
+            smoothed=state.smoothed,
+            enter_threshold=self._settings.enter_threshold,
+            exit_threshold=self._settings.exit_threshold,
+            since=state.since,
+            seen=state.seen,
+            event_id=self._event_id,
+            late=self._late,
+            invalid=self._invalid,
+        )
+
+    def _take(self, score: Score, observation: Observation) -> None:
+        at = observation.at
+        taken = machine.step(self._state, observation, self._settings)
+        opened = next((c.at for c in taken.changes if c.current is PresenceState.OCCUPIED), None)
+        if self._event_id is None:
+            self._occupancy = self._possible(opened or taken.state.onset)
+        if self._occupancy is not None:
+            self._occupancy.add(score, evident=taken.state.evidence == at)
+        self._settle(taken)
+        self._report(at)
+
+    def _possible(self, onset: Stamp | None) -> Occupancy | None:
+        """What is gathered in case the zone turns out to be occupied since `onset`."""
+        if onset is None:
+            return None
+        gathered = self._occupancy
+        if gathered is not None and gathered.onset == onset:
+            return gathered
+        return Occupancy(onset, self._around.encode)
+
+    def _settle(self, result: machine.Step) -> None:
+        """Make the result of the machine the truth, and tell."""
+        self._state = result.state
+        for change in result.changes:
+            self._announce(change)
+        if self._event_id is None and self._state.onset is None:
+            self._occupancy = None
+
+    def _announce(self, change: Change) -> None:
+        if change.current is PresenceState.OCCUPIED:
+            self._event_id = self._around.new_id()
+            self._reported = change.confirmed
+        occupancy = self._occupancy if self._event_id is not None else None
+        transition = Transition(
+            camera=self._camera,
+            zone=self._zone,
+            previous=change.previous,
+            current=change.current,
+            at=change.at,
+            confirmed=change.confirmed,
+            event_id=self._event_id,
+            summary=occupancy.summary() if occupancy else None,
+            end_reason=change.end_reason,
+            snapshot=occupancy.new_snapshot() if occupancy else None,
+            settings=self._in_force,
+            model_id=self._around.model_id,
+        )
+        if change.previous is PresenceState.OCCUPIED:
+            self._event_id = self._occupancy = None
+        self._around.emit(transition)
+
+    def _report(self, now: Stamp) -> None:
+        """Send a Progress if an occupancy goes on and the last one is long enough ago."""
+        event_id, occupancy, reported = self._event_id, self._occupancy, self._reported
+        if event_id is None or occupancy is None or reported is None:
+            return
+        if now.since(reported) < self._around.progress_every:
+            return
+        self._reported = now
+        self._around.emit(
+            Progress(
+                event_id,
+                self._camera,
+                self._zone,
+                seen=now,
+                summary=occupancy.summary(),
+                snapshot=occupancy.new_snapshot(),
+            )
+        )
+
+
+def ending(found: OpenOccupancy, now: Stamp, reason: EndReason, model_id: str) -> Transition:
+    """The end, at its last sign of life, of an occupancy of before a restart."""
+    return Transition(
+        camera=found.camera,
+        zone=found.zone,
+        previous=PresenceState.OCCUPIED,
+        current=PresenceState.UNKNOWN,
+        at=found.seen,
+        confirmed=now,
+        event_id=found.event_id,
+        summary=found.summary,
+        end_reason=reason,
+        model_id=model_id,
+    )
