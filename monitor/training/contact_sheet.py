@@ -19,6 +19,10 @@ SIDE: Final = 176
 LINE: Final = 15
 """Height of one caption line in pixels."""
 
+GREY: Final = (160, 160, 160)
+RED: Final = (190, 50, 40)
+"""Colours of a field's frame."""
+
 _GAP: Final = 6
 _FONT: Final = cv2.FONT_HERSHEY_SIMPLEX
 _FONT_SCALE: Final = 0.38
@@ -32,7 +36,7 @@ class Captioned:
 
     picture: Picture | None
     lines: tuple[str, ...]
-    frame: tuple[int, int, int] = (170, 170, 170)
+    frame: tuple[int, int, int] = GREY
 
 
 def contact_sheet(fields: Sequence[Captioned], *, columns: int = 8, title: str = "") -> Picture:

@@ -1,0 +1,107 @@
+"""The official PULC model, or another archive of its kind: downloaded, checked, put in place."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from monitor.errors import InputError, UsageError
+from monitor.training.archive import unpack_model
+from monitor.training.download import Download, Progress, download, shown
+from monitor.training.files import prepare_output, write_json
+
+OFFICIAL_URL: Final = (
+    "https://paddleclas.bj.bcebos.com/models/PULC/inference/person_exists_infer.tar"
+)
+"""PaddleClas's own PP-LCNet x1.0 for person_exists, about 7 MB, Apache-2.0."""
+
+MOST_BYTES: Final = 200_000_000
+"""Largest archive that is accepted."""
+
+ROOM: Final = 50_000_000
+"""Bytes that must be free on the disk before anything is downloaded."""
+
+CARD: Final = "model.json"
+
+
+def fetch_model(
+    url: str,
+    output: Path,
+    *,
+    sha256: str | None = None,
+    force: bool = False,
+    check: Callable[[Path], None] | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Download the archive at `url` and make `output` a model folder; returns it.
+
+    The archive is kept as `.NAME.tar.part` beside `output` until it is whole, so an interrupted
+    fetch goes on where it stopped. Unpacking happens in a folder of its own that takes the
+    place of `output` only after `check` has accepted it. Raises UsageError when `output` has
+    files already and `force` is not given, InputError when it cannot be written, and what
+    `download`, `unpack_model` and `check` raise.
+    """
+    output = output.absolute()
+    if output.exists() and not output.is_dir():
+        raise InputError("the output is a file", where=str(output), remedy="name a folder")
+    if output.is_dir() and any(output.iterdir()) and not force:
+        raise UsageError(
+            "the output folder is not empty",
+            where=str(output),
+            remedy="choose another --output, or replace the folder with --force",
+        )
+    prepare_output(output.parent, ROOM)
+    archive = output.with_name(f".{output.name}.tar")
+    job = Download(url, archive, MOST_BYTES, sha256)
+    download(job, progress=progress)
+    staging = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+    try:
+        files = unpack_model(archive, staging)
+        _write_card(staging, files, url, archive)
+        if check is not None:
+            check(staging)
+        staging.chmod(0o755)
+        _put_in_place(staging, output)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        archive.unlink(missing_ok=True)
+    return output
+
+
+def _write_card(folder: Path, files: list[Path], url: str, archive: Path) -> None:
+    """Where the files came from and what they are, for `model verify`."""
+    card = {
+        "labels": ["nobody", "someone"],
+        "source": shown(url),
+        "archive_sha256": sha256_of(archive),
+        "fetched": datetime.now(UTC).isoformat(timespec="seconds"),
+        "files": {file.name: sha256_of(file) for file in sorted(files)},
+    }
+    write_json(folder / CARD, card)
+
+
+def sha256_of(file: Path) -> str:
+    """SHA-256 of a file's content, in hex."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _put_in_place(staging: Path, output: Path) -> None:
+    """Rename the finished folder to `output`; a folder that was there is removed afterwards."""
+    if not output.exists():
+        staging.rename(output)
+        return
+    former = Path(tempfile.mkdtemp(prefix=f".{output.name}.former.", dir=output.parent))
+    output.rename(former / output.name)
+    try:
+        staging.rename(output)
+    except OSError:
+        (former / output.name).rename(output)
+        raise
+    finally:
+        shutil.rmtree(former, ignore_errors=True)

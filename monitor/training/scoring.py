@@ -1,0 +1,107 @@
+"""Scores of many picture files: decode and cut in threads, the network in batches."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.config.camera import ViewKind
+from monitor.errors import InputError
+from monitor.imaging.jpeg import read_picture
+from monitor.imaging.views import cut
+
+DECODERS = 2
+
+
+class Scorer(Protocol):
+    """P(someone), float32 (n,), of RGB uint8 patches (n, 224, 224, 3)."""
+
+    def __call__(self, patches: NDArray[np.uint8]) -> NDArray[np.float32]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What came out: `scores` float32 (n,), NaN where the picture could not be read.
+
+    `unreadable` says why, by position; `seconds` is the time spent in the network alone.
+    """
+
+    scores: NDArray[np.float32]
+    unreadable: dict[int, str]
+    seconds: float
+
+
+def score_files(
+    scorer: Scorer,
+    paths: Sequence[Path],
+    view: ViewKind,
+    *,
+    batch_size: int = 32,
+    progress: Callable[[int], None] | None = None,
+) -> Scored:
+    """Score every file as `view` cuts it; a picture's score is the maximum of its patches.
+
+    `batch_size` is in patches. `progress` is told how many pictures were done since last time.
+    """
+    scores = np.full(len(paths), np.nan, np.float32)
+    unreadable: dict[int, str] = {}
+    seconds = 0.0
+    pending: list[tuple[int, NDArray[np.uint8]]] = []
+
+    def flush() -> None:
+        nonlocal seconds
+        if not pending:
+            return
+        start = time.perf_counter()
+        found = scorer(np.concatenate([patches for _, patches in pending]))
+        seconds += time.perf_counter() - start
+        offset = 0
+        for index, patches in pending:
+            scores[index] = found[offset : offset + len(patches)].max()
+            offset += len(patches)
+        if progress is not None:
+            progress(len(pending))
+        pending.clear()
+
+    for index, result in enumerate(_cut_ahead(paths, view, batch_size)):
+        if isinstance(result, InputError):
+            unreadable[index] = result.what
+            if progress is not None:
+                progress(1)
+            continue
+        pending.append((index, result))
+        if sum(len(patches) for _, patches in pending) >= batch_size:
+            flush()
+    flush()
+    return Scored(scores, unreadable, seconds)
+
+
+def _cut_ahead(
+    paths: Sequence[Path], view: ViewKind, ahead: int
+) -> Iterator[NDArray[np.uint8] | InputError]:
+    """Patches of each path in order, or why there are none; `ahead` pictures are in the works."""
+    with ThreadPoolExecutor(DECODERS) as pool:
+        waiting: deque[Future[NDArray[np.uint8] | InputError]] = deque()
+        for path in paths:
+            waiting.append(pool.submit(_read_and_cut, path, view))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _read_and_cut(path: Path, view: ViewKind) -> NDArray[np.uint8] | InputError:
+    try:
+        return cut(read_picture(path), view)
+    except InputError as error:
+        return error
+    except ValueError as error:
+        return InputError(str(error), where=str(path))
