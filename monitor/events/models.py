@@ -1,0 +1,106 @@
+"""The tables. Migrations in `alembic/` create them; a test holds the two together."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    JSON,
+    CheckConstraint,
+    Computed,
+    Double,
+    Enum,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    String,
+    Uuid,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from monitor.events.columns import UTCDateTime, name_type
+from monitor.messages import EndReason
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+"""Constraint names, so that every migration can name what it changes."""
+
+
+class Base(DeclarativeBase):
+    """All tables; datetimes are aware UTC everywhere."""
+
+    metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map = {datetime: UTCDateTime(), dict[str, Any]: JSON()}  # noqa: RUF012
+
+
+def end_reason_type() -> Enum:
+    """Text of an EndReason. No CHECK on the values: a new reason needs no migration."""
+    return Enum(
+        EndReason,
+        native_enum=False,
+        create_constraint=False,
+        length=32,
+        values_callable=lambda reasons: [reason.value for reason in reasons],
+    )
+
+
+class OccupancyEvent(Base):
+    """A span of OCCUPIED in one zone; open while `ended_at` is NULL.
+
+    `id` is chosen by the presence room and is the idempotency key of everything written.
+    Spans of one zone never overlap: at most one is open, and the writer starts none before
+    the previous one ended.
+    """
+
+    __tablename__ = "occupancy_events"
+    __table_args__ = (
+        CheckConstraint("ended_at IS NULL OR ended_at >= started_at", name="ends_after_start"),
+        CheckConstraint("last_seen_at >= started_at", name="seen_after_start"),
+        CheckConstraint("(ended_at IS NULL) = (end_reason IS NULL)", name="reason_iff_ended"),
+        CheckConstraint("peak_score >= 0 AND peak_score <= 1", name="peak_is_probability"),
+        CheckConstraint("mean_score >= 0 AND mean_score <= 1", name="mean_is_probability"),
+        CheckConstraint("score_count >= 0", name="count_not_negative"),
+        # One open event a zone: NULLs are distinct in a unique index on all three databases,
+        # so MariaDB, which has no partial indexes, keeps the promise with the full one.
+        Index(
+            "uq_occupancy_events_open",
+            "is_open",
+            "camera",
+            "zone",
+            unique=True,
+            sqlite_where=text("is_open = 1"),
+            postgresql_where=text("is_open = 1"),
+        ),
+        Index(None, "camera", "zone", "started_at"),
+        Index(None, "camera", "started_at"),
+        Index(None, "started_at"),
+    )
+
+    id: Mapped[UUID] = mapped_column(Uuid(), primary_key=True)
+    camera: Mapped[str] = mapped_column(name_type())
+    zone: Mapped[str] = mapped_column(name_type())
+    started_at: Mapped[datetime]
+    confirmed_at: Mapped[datetime]
+    last_seen_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    end_reason: Mapped[EndReason | None] = mapped_column(end_reason_type())
+    peak_score: Mapped[float] = mapped_column(Double())
+    mean_score: Mapped[float] = mapped_column(Double())
+    score_count: Mapped[int] = mapped_column(Integer())
+    model_id: Mapped[str] = mapped_column(String(128))
+    settings: Mapped[dict[str, Any]]
+    snapshot: Mapped[str | None] = mapped_column(String(255))
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    is_open: Mapped[int | None] = mapped_column(
+        SmallInteger(), Computed("CASE WHEN ended_at IS NULL THEN 1 END", persisted=True)
+    )
