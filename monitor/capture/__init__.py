@@ -1,0 +1,22 @@
+"""Sources of pictures: readers for live cameras, and recordings for replay."""
+
+from __future__ import annotations
+
+from monitor.capture.recordings import (
+    Recording,
+    RecordingInfo,
+    probe_recording,
+    read_recording,
+)
+from monitor.capture.room import CaptureRoom
+from monitor.capture.status import ReaderState, ReaderStats
+
+__all__ = [
+    "CaptureRoom",
+    "ReaderState",
+    "ReaderStats",
+    "Recording",
+    "RecordingInfo",
+    "probe_recording",
+    "read_recording",
+]

@@ -1,0 +1,201 @@
+"""What is known of one reader: its state, its counters, and whether an outage is under way.
+
+    IDLE ─▶ CONNECTING ─▶ STREAMING ◀─▶ STALLED
+               ▲  │           │            │
+               │  └───────────┴─────┬──────┘
+               └────── BACKOFF ◀────┴──▶ FAILED          any ─▶ STOPPED
+
+STREAMING means that pictures are decoded, not that a connection stands. The reader thread and
+the watchdog both write here; one lock guards all of it and is never held while a callback runs.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from monitor.capture.failures import Failure
+from monitor.clock import Clock, Stamp
+from monitor.messages import Outage, OutageReason
+
+
+class ReaderState(StrEnum):
+    """Where a reader stands."""
+
+    IDLE = "idle"
+    """Not started."""
+    CONNECTING = "connecting"
+    """Opening the source, or waiting for its first picture."""
+    STREAMING = "streaming"
+    """Pictures are being decoded."""
+    STALLED = "stalled"
+    """Connected, but no picture for longer than the timeouts allow."""
+    BACKOFF = "backoff"
+    """Waiting before the next try."""
+    FAILED = "failed"
+    """Over for good: a file that is not to be looped has ended."""
+    STOPPED = "stopped"
+    """Told to stop."""
+
+
+_S = ReaderState
+NEXT: dict[ReaderState, frozenset[ReaderState]] = {
+    _S.IDLE: frozenset({_S.CONNECTING, _S.STOPPED}),
+    _S.CONNECTING: frozenset({_S.STREAMING, _S.STALLED, _S.BACKOFF, _S.FAILED, _S.STOPPED}),
+    _S.STREAMING: frozenset({_S.STALLED, _S.BACKOFF, _S.FAILED, _S.STOPPED}),
+    _S.STALLED: frozenset({_S.STREAMING, _S.BACKOFF, _S.FAILED, _S.STOPPED}),
+    _S.BACKOFF: frozenset({_S.CONNECTING, _S.STOPPED}),
+    _S.FAILED: frozenset({_S.STOPPED}),
+    _S.STOPPED: frozenset(),
+}
+"""Which state may follow which. STOPPED is final: a thread that wakes up late changes nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderStats:
+    """A reader at one instant.
+
+    `reason`, `detail`: why it is not (or was last not) streaming; None before any trouble.
+    `since`: when the state began. `last_frame`: when the last picture was decoded, monotonic
+    seconds. `frames_decoded`, `frames_sampled`, `frames_corrupt` and `reconnects` (tries to open
+    it after the first) count from the start. `width`, `height`: pixels; `codec`: FFmpeg's name; `fps`: measured, frames a second.
+    """
+
+    state: ReaderState
+    reason: OutageReason | None
+    detail: str
+    since: Stamp
+    frames_decoded: int = 0
+    frames_sampled: int = 0
+    frames_corrupt: int = 0
+    last_frame: float | None = None
+    reconnects: int = 0
+    width: int | None = None
+    height: int | None = None
+    codec: str | None = None
+    fps: float | None = None
+
+
+class Status:
+    """The one record that reader, watchdog and health look at."""
+
+    def __init__(self, camera: str, clock: Clock) -> None:
+        self._camera = camera
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._stats = ReaderStats(ReaderState.IDLE, None, "", clock.now())
+        self._seen: Stamp | None = None
+        self._packet: float | None = None
+        self._dark = False
+        self._tries = 0
+        self._busy = False
+        self._waiting = False
+
+    def stats(self) -> ReaderStats:
+        """A consistent copy."""
+        with self._lock:
+            return self._stats
+
+    def connecting(self) -> None:
+        """A try to open the source begins."""
+        with self._lock:
+            if self._enter(ReaderState.CONNECTING):
+                self._stats = replace(self._stats, reconnects=self._tries)
+                self._tries += 1
+
+    def stopped(self) -> None:
+        """The reader was told to stop."""
+        with self._lock:
+            if self._enter(ReaderState.STOPPED):
+                self._stats = replace(self._stats, reason=OutageReason.STOPPED, detail="")
+
+    def packet(self, corrupt: int) -> None:
+        """A packet came; `corrupt`: how many more pictures are damaged."""
+        with self._lock:
+            self._packet = self._clock.now().monotonic
+            if corrupt:
+                total = self._stats.frames_corrupt + corrupt
+                self._stats = replace(self._stats, frames_corrupt=total)
+
+    def decoded(self, codec: str, width: int, height: int, fps: float | None) -> Stamp:
+        """A picture was decoded: the camera is seen, any outage is over. When that was."""
+        with self._lock:
+            now = self._seen = self._clock.now()
+            self._waiting = False
+            self._enter(ReaderState.STREAMING)
+            self._dark = False
+            self._stats = replace(
+                self._stats,
+                frames_decoded=self._stats.frames_decoded + 1,
+                last_frame=now.monotonic,
+                width=width,
+                height=height,
+                codec=codec,
+                fps=fps,
+            )
+            return now
+
+    def sampled(self) -> None:
+        """A picture is sent out."""
+        with self._lock:
+            total = self._stats.frames_sampled + 1
+            self._stats = replace(self._stats, frames_sampled=total)
+
+    def waiting(self) -> None:
+        """The reader waits on purpose (a paced file) before it counts the next picture."""
+        with self._lock:
+            self._waiting = True
+
+    def busy(self, yes: bool) -> None:
+        """The reader is inside the consumer's callback."""
+        with self._lock:
+            self._busy = yes
+
+    def lost(self, state: ReaderState, failure: Failure) -> Outage | None:
+        """The source is lost, `state` follows; the Outage to send unless one is under way."""
+        with self._lock:
+            return self._lose(state, failure)
+
+    def overdue(self, open_timeout: float, read_timeout: float) -> Outage | None:
+        """For the watchdog: go to STALLED if a picture is overdue; the Outage to send, if any.
+
+        A first picture may take both timeouts, each further one the read timeout.
+        """
+        with self._lock:
+            now = self._clock.now().monotonic
+            if self._stats.state is ReaderState.CONNECTING:
+                age, allowed = now - self._stats.since.monotonic, open_timeout + read_timeout
+            elif self._stats.state is ReaderState.STREAMING and self._seen is not None:
+                age, allowed = now - self._seen.monotonic, read_timeout
+            else:
+                return None
+            if age <= allowed or self._waiting:
+                return None
+            return self._lose(ReaderState.STALLED, self._why_overdue(now, age))
+
+    def _why_overdue(self, now: float, age: float) -> Failure:
+        if self._busy:
+            return Failure(OutageReason.LAGGING, "the frames are not taken off the reader's hands")
+        if self._packet is not None and now - self._packet < age / 2:
+            return Failure(OutageReason.CORRUPT, "data comes, but no picture can be decoded")
+        return Failure(OutageReason.TIMEOUT, f"no picture for {age:.1f} s")
+
+    def _lose(self, state: ReaderState, failure: Failure) -> Outage | None:
+        if not self._enter(state):
+            return None
+        self._stats = replace(self._stats, reason=failure.reason, detail=failure.detail)
+        if self._dark:
+            return None
+        self._dark = True
+        since = self._seen or self._stats.since
+        return Outage(self._camera, since, failure.reason, failure.detail)
+
+    def _enter(self, state: ReaderState) -> bool:
+        """Go to `state` if that may follow; whether the reader is in it now."""
+        if state is self._stats.state:
+            return True
+        if state not in NEXT[self._stats.state]:
+            return False
+        self._stats = replace(self._stats, state=state, since=self._clock.now())
+        return True
