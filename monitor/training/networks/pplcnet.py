@@ -182,8 +182,12 @@ class PPLCNet(nn.Layer):  # type: ignore[misc]  # paddle is untyped
             x = getattr(self, name)(x)
         return self.flatten(self.act(self.last_conv(self.avg_pool(x))))
 
+    def classify(self, features: paddle.Tensor) -> paddle.Tensor:
+        """Logits N `class_num` of pooled features."""
+        return self.fc(self.dropout(features))
+
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        return self.fc(self.dropout(self.features(x)))
+        return self.classify(self.features(x))
 
 
 def pplcnet(name: str, class_num: int = 2, **settings: Any) -> PPLCNet:
