@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 import monitor
+from monitor.cli import check
 from monitor.errors import MonitorError
 
 app = typer.Typer(
@@ -18,6 +20,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="markdown",
 )
+app.add_typer(check.app)
 
 
 def _print_version(wanted: bool) -> None:
@@ -45,7 +48,7 @@ def _root(
 def print_error(error: MonitorError) -> None:
     """Show what, where and remedy on stderr; never a traceback."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print("[bold red]error[/]:", error.what, markup=True)
+    console.print(Text.assemble(("error", "bold red"), ": ", error.what))
     if error.where:
         console.print("  where :", error.where, markup=False)
     if error.remedy:

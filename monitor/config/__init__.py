@@ -13,10 +13,13 @@ from monitor.config.camera import (
     ZoneConfig,
 )
 from monitor.config.inference import Device, InferenceConfig, Precision
+from monitor.config.loader import check_config, load_config
 from monitor.config.presence import PresenceConfig
+from monitor.config.problems import Problem, Severity
 from monitor.config.root import MonitorConfig
 from monitor.config.service import LogFormat, LoggingConfig, LogLevel, WebConfig
 from monitor.config.storage import DatabaseConfig, RetentionConfig, SnapshotConfig
+from monitor.config.urls import SourceKind, source_kind
 
 __all__ = [
     "CameraConfig",
@@ -33,11 +36,17 @@ __all__ = [
     "Pacing",
     "Precision",
     "PresenceConfig",
+    "Problem",
     "RetentionConfig",
+    "Severity",
     "SnapshotConfig",
     "SourceConfig",
+    "SourceKind",
     "Transport",
     "ViewKind",
     "WebConfig",
     "ZoneConfig",
+    "check_config",
+    "load_config",
+    "source_kind",
 ]

@@ -3,16 +3,36 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator
 
 from monitor.config.base import ConfigModel, Duration
 from monitor.config.presence import PresenceConfig
+from monitor.config.urls import check_source
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Point = tuple[Fraction, Fraction]
 """A corner (x, y) in fractions of the picture; (0, 0) is the upper left."""
+
+
+def check_name(name: str) -> str:
+    """Names end up in file names, metrics and topics. Raises ValueError if one cannot."""
+    if (
+        not name
+        or len(name) > 64
+        or not all(c.isalnum() or c in "-_." for c in name)
+        or name[0] == "."
+    ):
+        raise ValueError(
+            f"the name {name[:80]!r} does not do; 1 to 64 letters, digits, '-', '_' or '.', "
+            "not starting with '.'"
+        )
+    return name
+
+
+Name = Annotated[str, AfterValidator(check_name)]
+"""Name of a camera or zone."""
 
 
 class ViewKind(StrEnum):
@@ -48,8 +68,8 @@ class SourceConfig(ConfigModel):
     """Where frames come from."""
 
     url: SecretStr
-    """`rtsp://…`, `http(s)://…` (MJPEG), a file path, or a webcam such as `/dev/video0`.
-    Kept secret: it may hold a password."""
+    """rtsp(s)://…, http(s)://… (MJPEG), a file path, or a webcam such as /dev/video0. Kept
+    secret: it may hold a password."""
 
     transport: Transport = Transport.TCP
     """RTSP only: TCP, or UDP."""
@@ -65,6 +85,12 @@ class SourceConfig(ConfigModel):
 
     read_timeout: Duration = Field(default=5.0, gt=0.0, le=120.0)
     """How long the next packet may take."""
+
+    @field_validator("url")
+    @classmethod
+    def _known_scheme(cls, url: SecretStr) -> SecretStr:
+        check_source(url.get_secret_value())
+        return url
 
 
 class ZoneConfig(ConfigModel):
@@ -99,28 +125,8 @@ class CameraConfig(CameraSettings):
     source: SourceConfig
     """Where its frames come from."""
 
-    zones: dict[str, ZoneConfig] = Field(default_factory=dict)
+    zones: dict[Name, ZoneConfig] = Field(default_factory=dict)
     """Named polygons; without any, the whole picture is one zone named `frame`."""
 
     privacy_masks: list[list[Point]] = Field(default_factory=list)
     """Polygons blacked out before anything leaves the reader, snapshots included."""
-
-    @model_validator(mode="after")
-    def _names(self) -> Self:
-        for name in self.zones:
-            check_name(name, "zone")
-        return self
-
-
-def check_name(name: str, what: str) -> None:
-    """Names end up in file names, metrics and topics. Raises ValueError if one cannot."""
-    if (
-        not name
-        or len(name) > 64
-        or not all(c.isalnum() or c in "-_." for c in name)
-        or name[0] == "."
-    ):
-        raise ValueError(
-            f"{what} name {name!r} must be 1-64 letters, digits, '-', '_' or '.', "
-            "and not start with '.'"
-        )

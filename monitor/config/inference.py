@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from monitor.config.base import ConfigModel, Duration
+
+_MOST_WORKERS = 256
 
 
 class Device(StrEnum):
@@ -25,13 +27,29 @@ class Precision(StrEnum):
     BF16 = "bf16"
 
 
+def _check_workers(value: Any) -> Any:
+    """One clear sentence instead of one complaint for each member of the union."""
+    number = int(value) if isinstance(value, str) and value.isdecimal() else value
+    whole = isinstance(number, int) and not isinstance(number, bool)
+    if value is None or value == "auto" or (whole and 1 <= number <= _MOST_WORKERS):
+        return number
+    raise ValueError(
+        f"this is no number of workers; auto, or a whole number from 1 to {_MOST_WORKERS}"
+    )
+
+
+Workers = Annotated[
+    Annotated[int, Field(ge=1, le=_MOST_WORKERS)] | Literal["auto"], BeforeValidator(_check_workers)
+]
+
+
 class InferenceConfig(ConfigModel):
     """Workers, batches, and the model they run."""
 
     model: Path = Path("models/person_exists")
     """Folder with `inference.json` (or legacy `inference.pdmodel`) and `inference.pdiparams`."""
 
-    workers: int | Literal["auto"] = Field(default="auto")
+    workers: Workers = "auto"
     """Worker processes; `auto` is half of the processors, at least one."""
 
     max_batch: int = Field(default=16, ge=1, le=256)

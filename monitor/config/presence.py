@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Self
 
 from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from monitor.config.base import ConfigModel, Duration
+
+THRESHOLD_ORDER = "threshold_order"
+"""Error type of thresholds that contradict each other."""
 
 
 class PresenceConfig(ConfigModel):
@@ -36,8 +40,9 @@ class PresenceConfig(ConfigModel):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.exit_threshold >= self.enter_threshold:
-            raise ValueError(
-                f"exit_threshold ({self.exit_threshold}) must lie below "
-                f"enter_threshold ({self.enter_threshold})"
+            raise PydanticCustomError(
+                THRESHOLD_ORDER,
+                "exit_threshold {exit_threshold} is not below enter_threshold {enter_threshold}",
+                {"exit_threshold": self.exit_threshold, "enter_threshold": self.enter_threshold},
             )
         return self

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
 from pydantic import Field, model_validator
 
 from monitor.config.base import ConfigModel
-from monitor.config.camera import CameraConfig, CameraSettings, check_name
+from monitor.config.camera import CameraConfig, CameraSettings, Name
 from monitor.config.inference import InferenceConfig
 from monitor.config.service import LoggingConfig, WebConfig
 from monitor.config.storage import DatabaseConfig, RetentionConfig, SnapshotConfig
@@ -27,7 +27,7 @@ class MonitorConfig(ConfigModel):
     defaults: CameraSettings = CameraSettings()
     """Settings of every camera that does not say otherwise."""
 
-    cameras: dict[str, CameraConfig] = Field(min_length=1)
+    cameras: dict[Name, CameraConfig] = Field(min_length=1)
     """The cameras by name."""
 
     @model_validator(mode="before")
@@ -40,12 +40,6 @@ class MonitorConfig(ConfigModel):
         base = defaults if isinstance(defaults, Mapping) else {}
         cameras = {name: _inherit_camera(base, raw) for name, raw in data["cameras"].items()}
         return {**data, "cameras": cameras}
-
-    @model_validator(mode="after")
-    def _names(self) -> Self:
-        for name in self.cameras:
-            check_name(name, "camera")
-        return self
 
 
 def _inherit_camera(defaults: Mapping[str, Any], raw: Any) -> Any:
