@@ -46,7 +46,7 @@ class Problem:
 
 
 def format_path(path: KeyPath) -> str:
-    """`cameras.door.zones."my desk".polygon[2]`: names that are no plain words are quoted, logins masked."""
+    """`cameras.door.zones."my desk".polygon[2]`: odd names are quoted, logins masked."""
     text = ""
     for part in path:
         if isinstance(part, int):
