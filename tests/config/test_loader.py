@@ -115,7 +115,7 @@ def test_a_good_file_loads(tmp_path: Path, model: Path) -> None:
         ("? [a]\n: 1\n", r"1:3: a list or mapping as a key"),
         ("a: &a [*a]\n", r"1:4: a\[0\]: an alias of something it stands in"),
         ("a: \x07\n", r"1:4: a control character"),
-        ("x: " + "[" * 400 + "]" * 400, r"1:1: .*(nested too deeply|no YAML)"),
+        ("x: " + "[" * 1000, r"1:1: .*(nested too deeply|no YAML)"),
         ("w: &w 1\n<<: *w\n", r"2:1: << takes an alias of a mapping"),
     ],
 )
