@@ -104,6 +104,12 @@ class PresenceRoom:
                 with place.lock:
                     place.tracker.resume(rebased(occupancy, now))
 
+    def checkpoint(self) -> None:
+        """Send a Progress of every open occupancy: before a stop that a restart may follow."""
+        for place in self._everywhere():
+            with place.lock:
+                place.tracker.checkpoint()
+
     def finish(self, reason: EndReason, now: Stamp) -> None:
         """Watch no longer: end every open occupancy with `reason` at its last evidence."""
         for place in self._everywhere():

@@ -110,6 +110,23 @@ class ZoneTracker:
         """Watch no longer: end an open occupancy with `reason`."""
         self._settle(machine.ended(self._state, now, reason))
 
+    def checkpoint(self) -> None:
+        """Send a Progress of the open occupancy, if there is one."""
+        event_id, occupancy, seen = self._event_id, self._occupancy, self._state.seen
+        if event_id is None or occupancy is None or seen is None:
+            return
+        self._reported = seen
+        self._around.emit(
+            Progress(
+                event_id,
+                self._camera,
+                self._zone,
+                seen=seen,
+                summary=occupancy.summary(),
+                snapshot=occupancy.new_snapshot(),
+            )
+        )
+
     def resume(self, found: OpenOccupancy) -> None:
         """Go on with an occupancy that a restart interrupted (stamps of this run's clock)."""
         self._state = machine.resumed(found.started, found.seen)
@@ -189,22 +206,9 @@ class ZoneTracker:
 
     def _report(self, now: Stamp) -> None:
         """Send a Progress if an occupancy goes on and the last one is long enough ago."""
-        event_id, occupancy, reported = self._event_id, self._occupancy, self._reported
-        if event_id is None or occupancy is None or reported is None:
-            return
-        if now.since(reported) < self._around.progress_every:
-            return
-        self._reported = now
-        self._around.emit(
-            Progress(
-                event_id,
-                self._camera,
-                self._zone,
-                seen=now,
-                summary=occupancy.summary(),
-                snapshot=occupancy.new_snapshot(),
-            )
-        )
+        reported = self._reported
+        if reported is not None and now.since(reported) >= self._around.progress_every:
+            self.checkpoint()
 
 
 def ending(found: OpenOccupancy, now: Stamp, reason: EndReason, model_id: str) -> Transition:
