@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -48,6 +48,7 @@ COLUMNS = ("output_dir", "best_epoch", "tpr", "fpr", "threshold", "auroc", "epoc
 
 
 def train(
+    *,
     config: ConfigOption,
     train_list: TrainListOption = None,
     val_list: ValListOption = None,
@@ -71,11 +72,13 @@ def train(
     """
     from monitor.training.train import run_training
 
-    loaded = _load(config, train_list, val_list, root, pretrained, output, override)
+    paths = {"arch.pretrained": pretrained, "output_dir": output}
+    loaded = _load(config, (train_list, val_list, root), paths, override)
     _run(loaded, resume, output_format, run_training)
 
 
 def distill(
+    *,
     config: ConfigOption,
     train_list: TrainListOption = None,
     val_list: ValListOption = None,
@@ -104,41 +107,39 @@ def distill(
     """
     from monitor.training.distill import run_distillation
 
-    loaded = _load(
-        config, train_list, val_list, root, pretrained, output, override, (teacher, soft_labels)
-    )
+    paths = {
+        "arch.pretrained": pretrained,
+        "distill.teacher.arch.pretrained": teacher,
+        "distill.teacher.soft_labels": soft_labels,
+        "output_dir": output,
+    }
+    loaded = _load(config, (train_list, val_list, root), paths, override, unlabelled=True)
     _run(loaded, resume, output_format, run_distillation)
 
 
 def _load(
     config: Path,
-    train_list: Path | None,
-    val_list: Path | None,
-    root: Path | None,
-    pretrained: Path | None,
-    output: Path | None,
+    lists: tuple[Path | None, Path | None, Path | None],
+    paths: Mapping[str, Path | None],
     override: list[str] | None,
-    teachers: tuple[Path | None, Path | None] = (None, None),
+    *,
+    unlabelled: bool = False,
 ) -> TrainConfig:
+    """The configuration with the options' `lists` (train, val, root) and `paths` by key."""
     from monitor.training.config import TrainConfig
     from monitor.training.loading import apply_override, check_config, read_yaml, set_key
 
     tree = read_yaml(config)
-    teacher, soft_labels = teachers
+    train_list, val_list, root = lists
     if train_list is not None:
-        folder = root or train_list.parent
-        set_key(tree, "data.train", [{"list": str(train_list), "root": str(folder)}])
+        source = {"list": str(train_list), "root": str(root or train_list.parent)}
+        set_key(tree, "data.train", [{**source, "unlabelled": unlabelled}])
     if val_list is not None:
-        folder = root or val_list.parent
-        set_key(tree, "data.val", {"list": str(val_list), "root": str(folder)})
-    if soft_labels is not None:
-        set_key(tree, "distill.teacher", {"soft_labels": str(soft_labels)})
-    given: dict[str, Any] = {
-        "arch.pretrained": pretrained,
-        "distill.teacher.arch.pretrained": teacher,
-        "output_dir": output,
-    }
-    for key, value in given.items():
+        source = {"list": str(val_list), "root": str(root or val_list.parent)}
+        set_key(tree, "data.val", source)
+    if paths.get("distill.teacher.soft_labels") is not None:
+        set_key(tree, "distill.teacher", {})
+    for key, value in paths.items():
         if value is not None:
             set_key(tree, key, str(value))
     for text in override or ():

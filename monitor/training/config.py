@@ -120,7 +120,7 @@ class SourceConfig(ConfigModel):
     """Random crop's area for this source, instead of `augment.rand_crop.scale`."""
 
     unlabelled: bool = False
-    """Ignore labels; bare paths are allowed. Distillation only."""
+    """Labels may be -1 or missing (a bare path). Distillation only; given labels are kept."""
 
 
 class Balance(StrEnum):

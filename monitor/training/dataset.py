@@ -90,7 +90,7 @@ def mix(config: DataConfig, entries: Sequence[Sequence[Entry]]) -> Mixture:
     for source, listed in zip(config.train, entries, strict=True):
         for entry in listed:
             samples.append(Sample(entry, source.crop_scale))
-            labels.append(UNLABELLED if source.unlabelled else entry.label)
+            labels.append(entry.label)
             weights.append(source.weight)
     shown = [
         sample.entry
@@ -186,9 +186,6 @@ class EvalBatches:
         self._cache = cache
         self._batch_size = batch_size
         self._workers = workers
-
-    def __len__(self) -> int:
-        return -(-len(self.entries) // self._batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         indices = np.arange(len(self.entries))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from typing import Final
 
 from monitor.errors import InputError, UsageError
 from monitor.training.archive import unpack_model
+from monitor.training.card import CARD, sha256_of
 from monitor.training.download import Download, Progress, download, shown
 from monitor.training.files import prepare_output, write_json
 
@@ -25,8 +25,6 @@ MOST_BYTES: Final = 200_000_000
 
 ROOM: Final = 50_000_000
 """Bytes that must be free on the disk before anything is downloaded."""
-
-CARD: Final = "model.json"
 
 
 def fetch_model(
@@ -83,12 +81,6 @@ def _write_card(folder: Path, files: list[Path], url: str, archive: Path) -> Non
         "files": {file.name: sha256_of(file) for file in sorted(files)},
     }
     write_json(folder / CARD, card)
-
-
-def sha256_of(file: Path) -> str:
-    """SHA-256 of a file's content, in hex."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _put_in_place(staging: Path, output: Path) -> None:

@@ -156,7 +156,7 @@ def resolve_inside(base: str, name: str, where: str) -> Path:
 
     Judged by the path's text: symbolic links inside the root are the owner's own arrangement.
     """
-    path = os.path.normpath(f"{base}{os.sep}{name}" if not os.path.isabs(name) else name)
+    path = os.path.normpath(f"{base}{os.sep}{name}" if not Path(name).is_absolute() else name)
     if os.path.commonpath([base, path]) != base or path == base:
         raise InputError(
             f"{name!r} leads outside {base}",

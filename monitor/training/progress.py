@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from rich.console import Console
@@ -17,16 +17,9 @@ class Reporter(Protocol):
         """A line that stays."""
         ...
 
-    def bar(self, title: str, total: int) -> AbstractBar:
-        """A bar for the length of a with block."""
+    def bar(self, title: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+        """A bar for a with block, which is given a function to call with the items done."""
         ...
-
-
-class AbstractBar(Protocol):
-    """A with block that gives a function to call with the number of items done."""
-
-    def __enter__(self) -> Callable[[int], None]: ...
-    def __exit__(self, *details: object) -> bool | None: ...
 
 
 class Silent:

@@ -43,12 +43,12 @@ from monitor.training.networks import NETWORKS, build_network
 from monitor.training.objectives import LabelObjective, Objective, TensorBatch
 from monitor.training.optimisers import build_optimiser
 from monitor.training.pictures import PictureCache
+from monitor.training.pretrained import load_pretrained, save_weights
 from monitor.training.progress import Reporter, Silent
 from monitor.training.sampler import epoch_length, epoch_order, share_of
 from monitor.training.schedule import CosineSchedule
 from monitor.training.team import Team, join_team
 from monitor.training.transforms import EvalTransform, TrainTransform
-from monitor.training.pretrained import load_pretrained, save_weights
 
 BEST_WEIGHTS = "best_model.pdparams"
 
