@@ -17,8 +17,9 @@ import pytest
 
 from monitor.errors import InputError, ModelError, ServiceError, UsageError
 from monitor.training.archive import unpack_model
+from monitor.training.card import sha256_of
 from monitor.training.download import Download, download, shown
-from monitor.training.fetch import fetch_model, sha256_of
+from monitor.training.fetch import fetch_model
 
 PARAMS = bytes(range(256)) * 1200
 GRAPH = b"graph of a network"
