@@ -111,6 +111,7 @@ def _go_on(session: Session, progress: Progress, now: datetime) -> None:
 def end(row: OccupancyEvent, at: datetime, reason: EndReason, now: datetime) -> None:
     """Close an event; never before it started, even when the wall clock stepped back."""
     row.ended_at = max(at, row.started_at)
+    row.last_seen_at = max(row.last_seen_at, row.ended_at)
     row.end_reason = reason
     row.updated_at = now
 

@@ -56,6 +56,7 @@ _REMEDIES = (
     ("1045", "check user and password of the URL"),
     ("3d000", "create the database first"),
     ("unknown database", "create the database first"),
+    ("unexpected keyword", "check the options after `?` in the URL"),
 )  # fmt: skip
 
 
@@ -130,7 +131,7 @@ def open_database(url: str | URL, *, create: bool = False) -> Engine:
     try:
         with engine.connect() as connection:
             connection.execute(text("SELECT 1"))
-    except (SQLAlchemyError, OSError) as error:
+    except (SQLAlchemyError, OSError, TypeError) as error:  # TypeError: an unknown `?option=`
         engine.dispose()
         raise explain(error, parsed) from error
     return engine

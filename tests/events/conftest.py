@@ -1,0 +1,69 @@
+"""Real databases for the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from monitor.clock import SystemClock
+from monitor.events.commit import Commit
+from monitor.events.database import open_database
+from monitor.events.models import OccupancyEvent
+from monitor.events.schema import migrate
+from monitor.events.snapshots import SnapshotStore
+from monitor.events.writer import EventWriter
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """An empty database with the present schema."""
+    text = f"sqlite:///{tmp_path}/monitor.db"
+    migrate(text)
+    return text
+
+
+@pytest.fixture
+def engine(url: str) -> Iterator[Engine]:
+    engine = open_database(url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def commits() -> list[Commit]:
+    """What the writer reported as committed."""
+    return []
+
+
+@pytest.fixture
+def make_writer(
+    engine: Engine, tmp_path: Path, commits: list[Commit]
+) -> Iterator[Callable[[], EventWriter]]:
+    """Writers on the database; what is still running is stopped at the end."""
+    made: list[EventWriter] = []
+
+    def make() -> EventWriter:
+        writer = EventWriter(
+            engine,
+            spool=tmp_path / "events.spool",
+            snapshots=SnapshotStore(tmp_path / "snapshots"),
+            clock=SystemClock(),
+            on_committed=commits.append,
+        )
+        made.append(writer)
+        return writer
+
+    yield make
+    for writer in made:
+        writer.stop(timeout=5.0)
+
+
+def rows(engine: Engine) -> list[OccupancyEvent]:
+    """All events, oldest first."""
+    with Session(engine, expire_on_commit=False) as session:
+        query = select(OccupancyEvent).order_by(OccupancyEvent.started_at, OccupancyEvent.zone)
+        return list(session.scalars(query))
