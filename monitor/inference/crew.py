@@ -1,0 +1,160 @@
+"""The crew: as many workers as wanted, kept alive within a budget of restarts."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import replace
+from multiprocessing.connection import Connection, wait
+from typing import Final
+
+from monitor.config.inference import InferenceConfig
+from monitor.errors import ModelError
+from monitor.inference.model import ModelInfo
+from monitor.inference.process import DEPTH, Worker
+from monitor.inference.protocol import Failed, Ready, Task
+from monitor.inference.slots import Slots
+
+RESTARTS: Final = 5
+RESTART_WINDOW: Final = 60.0
+"""At most `RESTARTS` restarts in any `RESTART_WINDOW` seconds. Beyond that a worker stays down
+until the window has moved on, so that a broken machine is not busy with starting workers."""
+
+
+class Crew:
+    """Worker processes of one model. Not thread-safe: the pool's lock is around it."""
+
+    def __init__(
+        self,
+        model: ModelInfo,
+        config: InferenceConfig,
+        slots: Slots,
+        *,
+        hang_timeout: float,
+        start_timeout: float,
+    ) -> None:
+        self.wanted = worker_count(config)
+        self.workers: list[Worker] = []
+        self.restarts = 0
+        self._slots = slots
+        self._hang_timeout = hang_timeout
+        self._start_timeout = start_timeout
+        self._restarted: deque[float] = deque(maxlen=RESTARTS)
+        self._task = Task(
+            model=model,
+            device=config.device,
+            precision=config.precision,
+            onednn=config.onednn,
+            self_test=config.self_test,
+            compare_plain=False,
+        )
+
+    def start(self) -> int:
+        """Start all workers, wait until each is ready; how many golden pictures each scored.
+
+        Raises ModelError when one cannot serve.
+        """
+        compared = replace(self._task, compare_plain=self._task.self_test)
+        for index in range(self.wanted):
+            task = compared if index == 0 else self._task
+            self.workers.append(Worker(self._slots, task, time.monotonic()))
+        golden_pictures = 0
+        deadline = time.monotonic() + self._start_timeout
+        while waiting := {w.connection: w for w in self.workers if not w.ready}:
+            spoken = wait(list(waiting), max(0.0, deadline - time.monotonic()))
+            if not spoken:
+                raise self._error(f"did not load within {self._start_timeout:g} s")
+            for connection in spoken:
+                assert isinstance(connection, Connection)
+                golden_pictures = self._first_word(waiting[connection])
+        return golden_pictures
+
+    def _first_word(self, worker: Worker) -> int:
+        try:
+            message = worker.receive()
+        except (EOFError, ConnectionResetError):
+            code = worker.kill()
+            raise self._error(f"its worker process ended with code {code}") from None
+        if isinstance(message, Failed):
+            raise message.error
+        assert isinstance(message, Ready)
+        worker.ready = True
+        return message.golden_pictures
+
+    def _error(self, what: str) -> ModelError:
+        return ModelError(
+            what,
+            where=str(self._task.model.folder),
+            remedy="copy or export the model again; the lines above tell more",
+        )
+
+    def remove(self, worker: Worker) -> int:
+        """End a worker that is of no more use; its exit code."""
+        self.workers.remove(worker)
+        return worker.kill()
+
+    def refill(self) -> None:
+        """Start workers in place of those removed, as far as the budget goes."""
+        while len(self.workers) < self.wanted and self._budget_returns() is None:
+            now = time.monotonic()
+            self._restarted.append(now)
+            self.restarts += 1
+            self.workers.append(Worker(self._slots, self._task, now))
+
+    def hopeless(self) -> bool:
+        """No worker runs, and none may be started now."""
+        return not self.workers and self._budget_returns() is not None
+
+    def hung(self) -> Iterator[tuple[Worker, float]]:
+        """Workers that have been silent for too long, and for how many seconds."""
+        now = time.monotonic()
+        for worker in list(self.workers):
+            if worker.busy and now > self._deadline(worker):
+                yield worker, now - worker.since
+
+    def moments(self) -> Iterator[float]:
+        """When something must be done about workers if none of them speaks."""
+        yield from (self._deadline(worker) for worker in self.workers if worker.busy)
+        returns = self._budget_returns()
+        if len(self.workers) < self.wanted and returns is not None:
+            yield returns
+
+    def idle(self) -> Worker | None:
+        """A worker with nothing to do."""
+        return next((worker for worker in self.workers if worker.ready and not worker.held), None)
+
+    def least_busy(self) -> Worker | None:
+        """A worker that may be given one more batch ahead."""
+        able = [worker for worker in self.workers if worker.ready and len(worker.held) < DEPTH]
+        return min(able, key=lambda worker: len(worker.held), default=None)
+
+    def dismiss(self, grace: float) -> None:
+        """End all workers; each may finish its batch within `grace` seconds."""
+        for worker in self.workers:
+            worker.connection.close()
+        deadline = time.monotonic() + grace
+        for worker in self.workers:
+            if worker.ready:
+                worker.end(max(0.1, deadline - time.monotonic()))
+            else:
+                worker.kill()  # still loading: it would not look up
+        self.workers.clear()
+
+    def _deadline(self, worker: Worker) -> float:
+        return worker.since + (self._hang_timeout if worker.ready else self._start_timeout)
+
+    def _budget_returns(self) -> float | None:
+        """When a worker may be restarted again; None if one may now."""
+        if len(self._restarted) < RESTARTS:
+            return None
+        returns = self._restarted[0] + RESTART_WINDOW
+        return returns if time.monotonic() < returns else None
+
+
+def worker_count(config: InferenceConfig) -> int:
+    """Number of worker processes: as configured, or half of the processors, at least one."""
+    if config.workers == "auto":
+        return max(1, len(os.sched_getaffinity(0)) // 2)
+    return config.workers

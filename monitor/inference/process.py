@@ -1,0 +1,99 @@
+"""A worker as its parent sees it: starting it, speaking with it, ending it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections import deque
+from contextlib import suppress
+from multiprocessing.connection import Connection
+
+from monitor.inference.batcher import Batch
+from monitor.inference.model import PROJECT
+from monitor.inference.protocol import Answer, Failed, Order, Ready, Task
+from monitor.inference.slots import Slots
+
+DEPTH = 2
+"""Batches a worker holds at most: the one it computes and the next, so that it never idles."""
+
+
+class Worker:
+    """One worker process and the batches it holds, the one being computed first.
+
+    `ready`: it has passed its self-test. `since`: when it was started or last made progress,
+    in monotonic seconds; what a watchdog looks at while `busy`.
+    """
+
+    def __init__(self, slots: Slots, task: Task, now: float) -> None:
+        """Start the process; it says `Ready` or `Failed` later."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603  (our own module)
+                [
+                    *(sys.executable, "-m", "monitor.inference.worker"),
+                    *(str(theirs.fileno()), str(slots.fd), str(slots.count)),
+                ],
+                pass_fds=(theirs.fileno(), slots.fd),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,  # Paddle prints there; the parent's is for data
+                env=_environment(),
+                process_group=0,  # Ctrl-C is the parent's alone
+            )
+        self.connection = Connection(ours.detach())
+        self.held: deque[Batch] = deque()
+        self.ready = False
+        self.since = now
+        with suppress(BrokenPipeError):  # it may have died already; `receive` tells
+            self.connection.send(task)
+
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is expected of it."""
+        return not self.ready or bool(self.held)
+
+    def send(self, batch: Batch, now: float) -> None:
+        """Hand it `batch`, whose patches lie in their slots. Raises BrokenPipeError if dead."""
+        if not self.held:
+            self.since = now
+        self.held.append(batch)
+        self.connection.send(Order(batch.number, batch.slots))
+
+    def receive(self) -> Ready | Failed | Answer:
+        """What it says next. Raises EOFError or ConnectionResetError when it is dead."""
+        message = self.connection.recv()
+        assert isinstance(message, Ready | Failed | Answer)
+        return message
+
+    def end(self, grace: float) -> int:
+        """Close its socket, give it `grace` seconds to leave, then kill it; its exit code."""
+        self.connection.close()
+        try:
+            return self._process.wait(grace)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+    def kill(self) -> int:
+        """End it at once, hung or not; its exit code."""
+        self._process.kill()
+        return self.end(grace=10.0)
+
+
+def _environment() -> dict[str, str]:
+    """The parent's environment, one thread for every math library, and this package in reach."""
+    paths = [str(PROJECT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "GLOG_minloglevel": "2",  # errors only; Paddle reports the rest as exceptions
+    }

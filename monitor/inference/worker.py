@@ -1,0 +1,74 @@
+"""The worker process: one predictor, fed with slot numbers, answering with scores.
+
+Started as `python -m monitor.inference.worker` so that it imports nothing but this room
+(multiprocessing's spawn would import the whole command line again in every worker). It speaks
+over one socket and ends when that closes, so it never outlives the process that started it.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from multiprocessing.connection import Connection
+
+import numpy as np
+
+from monitor.errors import MonitorError
+from monitor.inference.predictor import PaddlePredictor
+from monitor.inference.protocol import Answer, Failed, Ready, Task
+from monitor.inference.selftest import Golden, compare, self_test
+from monitor.inference.slots import Slots
+
+
+def serve(connection: Connection, slots: Slots, task: Task) -> None:
+    """Load, test, say `Ready` (or `Failed`), then answer orders until the socket closes."""
+    try:
+        predictor, golden_pictures = _prepare(task)
+    except MonitorError as error:
+        connection.send(Failed(error))
+        return
+    connection.send(Ready(golden_pictures))
+    while True:
+        try:
+            order = connection.recv()
+        except (EOFError, ConnectionResetError):
+            return
+        scores = predictor.run([slots.patches[slot] for slot in order.slots])[:, 1]
+        if not np.isfinite(scores).all():
+            raise FloatingPointError(f"batch {order.batch} scored {scores}")
+        connection.send(Answer(order.batch, scores.tobytes()))
+
+
+def _prepare(task: Task) -> tuple[PaddlePredictor, int]:
+    predictor = PaddlePredictor(
+        task.model, device=task.device, precision=task.precision, onednn=task.onednn
+    )
+    if not task.self_test:
+        return predictor, 0
+    golden = Golden.load(task.model.folder)
+    self_test(predictor, golden, task.precision, task.model.folder)
+    if task.compare_plain:
+        plain = PaddlePredictor(task.model, onednn=False)
+        compare(predictor, plain, golden, task.precision, task.model.folder)
+    return predictor, len(golden.names) if golden else 0
+
+
+def main() -> None:
+    """Serve on the descriptors named on the command line: socket, slots, number of slots."""
+    # Ctrl-C and a service manager's SIGTERM reach the whole group; the parent decides when
+    # its workers end, by closing their sockets.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    import cv2
+
+    cv2.setNumThreads(1)
+    connection_fd, slots_fd, count = (int(argument) for argument in sys.argv[1:])
+    connection = Connection(connection_fd)
+    try:
+        serve(connection, Slots(slots_fd, count), connection.recv())
+    except (BrokenPipeError, EOFError, ConnectionResetError):
+        sys.exit(0)  # the parent is gone
+
+
+if __name__ == "__main__":
+    main()
