@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -258,9 +259,12 @@ class _Run:
         """Run all epochs that are left."""
         self._network.train()
         self._objective.train()
-        while self._epoch < self._config.epochs:
-            self._train_epoch()
-            self._finish_epoch()
+        with warnings.catch_warnings():
+            # Paddle's BatchNorm says so on every call in training mode; it is what is wanted.
+            warnings.filterwarnings("ignore", "When training, we now always track", UserWarning)
+            while self._epoch < self._config.epochs:
+                self._train_epoch()
+                self._finish_epoch()
         if self._history is not None:
             self._history.close()
         self._team.wait()
