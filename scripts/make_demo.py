@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -25,13 +26,25 @@ from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
 
-WIDTH, HEIGHT, FPS, SECONDS = 960, 540, 15, 60
+WIDTH, HEIGHT, FPS = 960, 540, 15
 VISITOR_HEIGHT = 420
 ENTRY_SECONDS = 2.0
-VISITS = {
-    "workshop.mp4": [(6.0, 20.0), (32.0, 46.0)],
-    "workshop-night.mp4": [(14.0, 28.0), (42.0, 54.0)],
-}
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One camera's footage; `visits` are spans in seconds, `night` means grey and noisy."""
+
+    file: str
+    visits: tuple[tuple[float, float], ...]
+    night: bool = False
+    seconds: float = 60.0
+
+
+CLIPS = (
+    Clip("workshop.mp4", ((6.0, 20.0), (32.0, 46.0))),
+    Clip("workshop-night.mp4", ((14.0, 28.0), (42.0, 54.0)), night=True),
+)
 
 
 def cut_out(portrait: Image) -> tuple[Image, NDArray[np.float32]]:
@@ -55,7 +68,7 @@ def cut_out(portrait: Image) -> tuple[Image, NDArray[np.float32]]:
     return visitor.astype(np.uint8), opacity.astype(np.float32)
 
 
-def position(second: float, visits: list[tuple[float, float]]) -> int | None:
+def position(second: float, visits: tuple[tuple[float, float], ...]) -> int | None:
     """Left edge of the visitor in pixels; None while she is out of the picture."""
     for start, end in visits:
         if start <= second < end:
@@ -77,9 +90,11 @@ def paste(scene: Image, visitor: Image, opacity: NDArray[np.float32], left: int)
     return composed
 
 
-def compose(data: Path, clip: str) -> Iterator[Image]:
-    """The clip's frames, BGR uint8 (720, 1280, 3), with sensor noise."""
-    night = "night" in clip
+def compose(clip: Clip) -> Iterator[Image]:
+    """The clip's frames, BGR uint8 (540, 960, 3), with sensor noise."""
+    import skimage
+
+    data = Path(skimage.__file__).parent / "data"
     scene = cv2.imread(str(data / "motorcycle_left.png"))
     portrait = cv2.imread(str(data / "astronaut.png"))
     if scene is None or portrait is None:
@@ -87,12 +102,12 @@ def compose(data: Path, clip: str) -> Iterator[Image]:
     scene = cv2.resize(scene[40:457], (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
     visitor, opacity = cut_out(portrait.astype(np.uint8))
     random = np.random.default_rng(7)
-    grain = random.normal(0, 5 if night else 2, (HEIGHT, WIDTH, 1)).astype(np.int16)
+    grain = random.normal(0, 5 if clip.night else 2, (HEIGHT, WIDTH, 1)).astype(np.int16)
     noise = np.repeat(grain, 3, axis=2)
-    for index in range(FPS * SECONDS):
-        left = position(index / FPS, VISITS[clip])
+    for index in range(int(FPS * clip.seconds)):
+        left = position(index / FPS, clip.visits)
         frame = scene if left is None else paste(scene.astype(np.uint8), visitor, opacity, left)
-        if night:
+        if clip.night:
             grey = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) * 0.6 + 10
             frame = cv2.cvtColor(grey.astype(np.uint8), cv2.COLOR_GRAY2BGR)
         shift = random.integers(0, HEIGHT, 2)
@@ -116,19 +131,23 @@ def encode(frames: Iterator[Image], target: Path) -> None:
     partial.replace(target)
 
 
+def make(clip: Clip, folder: Path) -> Path:
+    """The clip's file in `folder`, encoded now unless it is there."""
+    target = folder / clip.file
+    folder.mkdir(parents=True, exist_ok=True)
+    if not target.exists():
+        encode(compose(clip), target)
+    return target
+
+
 def main() -> None:
     """Write every clip that is not there yet."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--output", type=Path, default=Path("var/demo"), help="folder of the clips")
     output: Path = parser.parse_args().output
-    import skimage
-
-    data = Path(skimage.__file__).parent / "data"
-    output.mkdir(parents=True, exist_ok=True)
-    for clip in VISITS:
-        if not (output / clip).exists():
-            encode(compose(data, clip), output / clip)
-    timeline = {clip: {"dur": SECONDS, "someone": spans} for clip, spans in VISITS.items()}
+    for clip in CLIPS:
+        make(clip, output)
+    timeline = {clip.file: {"dur": clip.seconds, "someone": clip.visits} for clip in CLIPS}
     (output / "timeline.json").write_text(json.dumps(timeline, indent=1))
 
 

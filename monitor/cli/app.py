@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 import monitor
-from monitor.cli import check
+from monitor.cli import check, db, events, replay, run
 from monitor.errors import MonitorError
 
 app = typer.Typer(
@@ -20,7 +20,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="markdown",
 )
+app.add_typer(run.app)
 app.add_typer(check.app)
+app.add_typer(events.app, name="events")
+app.add_typer(db.app, name="db")
+app.add_typer(replay.app)
 
 
 def _print_version(wanted: bool) -> None:

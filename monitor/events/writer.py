@@ -131,6 +131,11 @@ class EventWriter:
                 return max(0.0, now - self._spooled_since)
             return max(0.0, now - self._queue[0].since) if self._queue else 0.0
 
+    @property
+    def alive(self) -> bool:
+        """Whether the writer's thread runs."""
+        return self._thread.is_alive()
+
     def stats(self) -> WriterStats:
         """A picture of the moment; `failed` until the next write succeeds."""
         owed = self._pictures

@@ -132,8 +132,14 @@ class InferencePool:
             if not self._running or not frame.cuts:
                 return
             self._counters.submitted += 1
-            self._counters.dropped += self._batcher.add(frame, time.monotonic(), replace=not wait)
+            dropped = self._batcher.add(frame, time.monotonic(), replace=not wait)
+            self._counters.dropped[frame.camera] += dropped
             self._ring()
+
+    def dropped_by_camera(self) -> dict[str, int]:
+        """Frames of each camera that newer ones replaced before they were scored."""
+        with self._changed:
+            return dict(self._counters.dropped)
 
     def drain(self, timeout: float | None = None) -> None:
         """Wait until every frame that was submitted has been scored and delivered.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -32,20 +32,20 @@ class PoolStats:
 
 @dataclass(slots=True)
 class Counters:
-    """Sums since start; `latencies` of the last 4,096 frames in seconds."""
+    """Sums since start; `dropped` by camera, `latencies` of the last 4,096 frames in seconds."""
 
     batches: int = 0
     patches: int = 0
     submitted: int = 0
     scored: int = 0
-    dropped: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
     lost: int = 0
     latencies: deque[float] = field(default_factory=lambda: deque(maxlen=4096))
 
     @property
     def unfinished(self) -> int:
         """Frames that will still be scored or given up."""
-        return self.submitted - self.scored - self.dropped - self.lost
+        return self.submitted - self.scored - self.dropped.total() - self.lost
 
     def stats(
         self, *, alive: int, wanted: int, restarts: int, worker_pids: tuple[int, ...]
@@ -60,7 +60,7 @@ class Counters:
             mean_batch=self.patches / max(1, self.batches),
             frames_submitted=self.submitted,
             frames_scored=self.scored,
-            frames_dropped=self.dropped,
+            frames_dropped=self.dropped.total(),
             frames_lost=self.lost,
             latency_p50=float(p50),
             latency_p99=float(p99),

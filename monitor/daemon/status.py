@@ -1,0 +1,176 @@
+"""The daemon as its web room sees it: every answer is derived from the rooms at that moment."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+
+from monitor.capture import CaptureRoom, ReaderState, ReaderStats
+from monitor.clock import Clock, Stamp
+from monitor.config import CameraConfig, MonitorConfig
+from monitor.daemon.journal import Journal
+from monitor.events.writer import EventWriter
+from monitor.imaging import jpeg
+from monitor.inference.pool import InferencePool
+from monitor.jobs import JobRoom
+from monitor.messages import Frame, OutageReason, Score
+from monitor.presence import PresenceRoom, ZoneStatus
+from monitor.web.status import CameraStatus, JobStatus, StatusReport, WorkerStatus, WriterStatus
+from monitor.web.status import ZoneStatus as ZoneReport
+
+PREVIEW_SIDE, PREVIEW_QUALITY = 480, 75
+"""The dashboard's pictures: longer side in pixels, and JPEG quality."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """What the daemon has wired."""
+
+    capture: CaptureRoom
+    pool: InferencePool
+    presence: PresenceRoom
+    writer: EventWriter
+    jobs: JobRoom
+    journal: Journal
+
+
+class Watch:
+    """Keeps, per camera, the latest frame and score that passed between the rooms."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._frames: dict[str, Frame] = {}
+        self._scored: dict[str, Stamp] = {}
+        self._sequences: dict[str, int] = {}
+        self._counts: Counter[str] = Counter()
+
+    def on_frame(self, frame: Frame) -> None:
+        """A frame goes from capture to inference."""
+        with self._lock:
+            self._frames[frame.camera] = frame
+
+    def on_score(self, score: Score) -> None:
+        """A score goes from inference to presence; a frame counts once, whatever its zones."""
+        with self._lock:
+            self._scored[score.camera] = score.scored
+            if self._sequences.get(score.camera) != score.frame.sequence:
+                self._sequences[score.camera] = score.frame.sequence
+                self._counts[score.camera] += 1
+
+    def frame(self, camera: str) -> Frame | None:
+        """The camera's latest frame."""
+        with self._lock:
+            return self._frames.get(camera)
+
+    def scored(self, camera: str) -> tuple[Stamp | None, int]:
+        """When the camera was last scored, and how many of its frames were."""
+        with self._lock:
+            return self._scored.get(camera), self._counts[camera]
+
+
+class DaemonStatus:
+    """Implements the web room's `MonitorStatus`."""
+
+    def __init__(self, config: MonitorConfig, rooms: Rooms, watch: Watch, clock: Clock) -> None:
+        self._config = config
+        self._rooms = rooms
+        self._watch = watch
+        self._clock = clock
+        self._started = clock.now().utc
+
+    def report(self) -> StatusReport:
+        """Everything at this instant."""
+        now, rooms = self._clock.now(), self._rooms
+        pool, writer = rooms.pool.stats(), rooms.writer.stats()
+        return StatusReport(
+            started=self._started,
+            model_id=rooms.pool.model_id,
+            cameras=tuple(self._cameras(now)),
+            writer=WriterStatus(
+                alive=rooms.writer.alive,
+                lag=writer.lag,
+                queued=writer.queued + writer.spooled,
+                failed=writer.rejected,
+                trouble=writer.reason,
+            ),
+            workers=WorkerStatus(
+                alive=pool.alive,
+                wanted=pool.wanted,
+                restarts=pool.restarts,
+                batches=pool.batches,
+                mean_batch=pool.mean_batch,
+                latency_p50=pool.latency_p50,
+                latency_p99=pool.latency_p99,
+            ),
+            jobs=tuple(
+                JobStatus(name, job.runs, job.missed, job.failed, job.last_run)
+                for name, job in rooms.jobs.stats().items()
+            ),
+            events_total=rooms.journal.opened(),
+        )
+
+    def picture(self, camera: str) -> bytes | None:
+        """The camera's latest frame, small."""
+        frame = self._watch.frame(camera)
+        if frame is None:
+            return None
+        return jpeg.encode(frame.picture, quality=PREVIEW_QUALITY, max_side=PREVIEW_SIDE)
+
+    def _cameras(self, now: Stamp) -> Iterable[CameraStatus]:
+        readers = self._rooms.capture.stats()
+        dropped = self._rooms.pool.dropped_by_camera()
+        by_camera = groupby(self._rooms.presence.statuses(), key=lambda zone: zone.camera)
+        zones = {camera: tuple(group) for camera, group in by_camera}
+        for name, config in self._config.cameras.items():
+            scored_at, scored = self._watch.scored(name)
+            reader = readers.get(name)
+            yield CameraStatus(
+                name=name,
+                enabled=config.enabled,
+                state=reader.state.value if reader else "disabled",
+                outage=_outage(reader),
+                detail=reader.detail if reader else "",
+                frame_age=_age(now, reader.last_frame if reader else None),
+                score_age=_age(now, scored_at.monotonic if scored_at else None),
+                max_gap=_longest_gap(config),
+                width=reader.width if reader else None,
+                height=reader.height if reader else None,
+                fps=reader.fps if reader else None,
+                codec=reader.codec if reader else None,
+                reconnects=reader.reconnects if reader else 0,
+                sampled=reader.frames_sampled if reader else 0,
+                dropped=dropped.get(name, 0),
+                scored=scored,
+                zones=tuple(map(_zone, zones.get(name, ()))),
+            )
+
+
+def _zone(zone: ZoneStatus) -> ZoneReport:
+    return ZoneReport(
+        name=zone.zone,
+        state=zone.state,
+        pending=zone.pending.value if zone.pending else None,
+        score=zone.smoothed,
+        enter_threshold=zone.enter_threshold,
+        exit_threshold=zone.exit_threshold,
+        since=zone.since.utc if zone.since else None,
+    )
+
+
+def _outage(reader: ReaderStats | None) -> OutageReason | None:
+    """Why the camera is not seen; a reader that streams keeps the reason of its last trouble."""
+    if reader is None or reader.state is ReaderState.STREAMING:
+        return None
+    return reader.reason
+
+
+def _age(now: Stamp, then: float | None) -> float | None:
+    return None if then is None else max(0.0, now.monotonic - then)
+
+
+def _longest_gap(camera: CameraConfig) -> float:
+    zones = [zone.presence.max_gap for zone in camera.zones.values()]
+    return max(zones, default=camera.presence.max_gap)
