@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +18,9 @@ RETRY_AFTER = 10.0
 
 MOST_OWED = 100
 """Pictures kept in memory meanwhile; beyond that the oldest is given up, and counted."""
+
+FRESH = 60.0
+"""Seconds within which a picture without a row is no surprise."""
 
 log = get_logger(__name__)
 
@@ -68,9 +72,14 @@ class SnapshotStore:
         return (self.folder / path).is_file()
 
     def paths(self) -> Iterator[str]:
-        """All pictures in the folder, as the database would name them."""
+        """All pictures in the folder, as the database would name them.
+
+        Those of the last minute are left out: their rows may be on their way.
+        """
+        youngest = time.time() - FRESH
         for file in sorted(self.folder.glob("????-??-??/*.jpg")):
-            yield file.relative_to(self.folder).as_posix()
+            if file.stat().st_mtime < youngest:
+                yield file.relative_to(self.folder).as_posix()
 
 
 @dataclass(slots=True)

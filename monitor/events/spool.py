@@ -18,8 +18,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import UUID
 
+from sqlalchemy import URL
+
 from monitor.clock import Stamp
 from monitor.events.apply import Message
+from monitor.events.database import sqlite_path
 from monitor.events.snapshots import sync_folder
 from monitor.messages import EndReason, PresenceState, Progress, Summary, Transition
 from monitor.telemetry import get_logger
@@ -86,9 +89,7 @@ class Spool:
     def _inspect(self) -> None:
         """Count what is readable; keep the rest aside, cut it off and say so."""
         with self._path.open("r+b") as file:
-            while (payload := _next_payload(file)) is not None and _decodes(payload):
-                self.pending += 1
-                self._size = file.tell()
+            self.pending, self._size = _readable(file)
             file.seek(self._size)
             damaged = file.read()
             if damaged:
@@ -106,6 +107,23 @@ class Spool:
                     cut_bytes=self.cut,
                     kept_in=str(aside),
                 )
+
+
+def count_messages(path: Path) -> tuple[int, int]:
+    """Messages in a spool file and unreadable bytes at its end. Changes nothing: the file may
+    belong to a running process. Raises OSError."""
+    with path.open("rb") as file:
+        count, size = _readable(file)
+        return count, file.seek(0, os.SEEK_END) - size
+
+
+def _readable(file: BinaryIO) -> tuple[int, int]:
+    """How many messages can be read, and the size of the file up to their end."""
+    count = size = 0
+    while (payload := _next_payload(file)) is not None and _decodes(payload):
+        count += 1
+        size = file.tell()
+    return count, size
 
 
 def _next_payload(file: BinaryIO) -> bytes | None:
@@ -201,3 +219,9 @@ def _stamp_fields(stamp: Stamp) -> list[Any]:
 def _stamp(fields: list[Any]) -> Stamp:
     monotonic, utc = fields
     return Stamp(float(monotonic), datetime.fromisoformat(utc))
+
+
+def default_spool(url: URL) -> Path:
+    """Where the spool of a database lies: beside a SQLite file, else `var/events.spool`."""
+    file = sqlite_path(url)
+    return file.with_name(f"{file.name}.spool") if file else Path("var/events.spool")

@@ -30,6 +30,8 @@ from monitor.events.snapshots import OwedSnapshots, SnapshotStore
 from monitor.events.spool import Spool
 from monitor.telemetry import get_logger
 
+__all__ = ["Commit", "EventWriter", "WriterStats"]
+
 MAX_BATCH = 256
 """Messages in one transaction."""
 
@@ -122,6 +124,11 @@ class EventWriter:
         except (SQLAlchemyError, OSError) as error:
             raise explain(error, self._url) from error
         return count
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
 
     def lag(self) -> float:
         """Age in seconds of the oldest message that is not in the database."""
