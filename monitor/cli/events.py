@@ -38,7 +38,6 @@ from monitor.events.queries import (
 )
 from monitor.events.schema import require_current
 from monitor.events.statistics import Grouping, occupancy
-
 from monitor.messages import WHOLE_FRAME
 
 app = typer.Typer(help="Show who was where, and when.", no_args_is_help=True)

@@ -125,11 +125,6 @@ class EventWriter:
             raise explain(error, self._url) from error
         return count
 
-    @property
-    def alive(self) -> bool:
-        """Whether the thread runs."""
-        return self._thread.is_alive()
-
     def lag(self) -> float:
         """Age in seconds of the oldest message that is not in the database."""
         now = self._clock.now().monotonic

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Engine, Row, and_, delete, or_, select, update
+from sqlalchemy import Engine, and_, delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from monitor.config import RetentionConfig
@@ -21,7 +22,11 @@ BATCH = 500
 
 log = get_logger(__name__)
 
-_Old = Row[tuple[UUID, datetime, str | None]]
+
+class _Old(NamedTuple):
+    id: UUID
+    started_at: datetime
+    snapshot: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +108,7 @@ def _ended_before(engine: Engine, limit: datetime, *, with_snapshot: bool) -> It
                 ),
             )
         with Session(engine) as session:
-            batch = list(session.execute(query).all())
+            batch = [_Old(*row) for row in session.execute(query)]
         if not batch:
             return
         last = batch[-1]
