@@ -35,13 +35,14 @@ PretrainedOption = Annotated[
     Path | None, typer.Option("--pretrained", help="Weights to start from: .pdparams or .npz.")
 ]
 TrainListOption = Annotated[
-    Path | None, typer.Option("--train", help="List to train on, instead of data.train.")
+    Path | None, typer.Option("--train-list", help="List to train on, instead of data.train.")
 ]
 ValListOption = Annotated[
-    Path | None, typer.Option("--val", help="List to judge by, instead of data.val.")
+    Path | None, typer.Option("--val-list", help="List to judge by, instead of data.val.")
 ]
 RootOption = Annotated[
-    Path | None, typer.Option("--root", help="Folder the paths of --train and --val start from.")
+    Path | None,
+    typer.Option("--root", help="Folder the paths of --train-list and --val-list start from."),
 ]
 
 COLUMNS = ("output_dir", "best_epoch", "tpr", "fpr", "threshold", "auroc", "epochs", "seconds")
@@ -68,7 +69,7 @@ def train(
     `--resume` and ends with the very same weights.
 
     Example: `run_monitor.py model train -c configs/training/pplcnet_x1_0.yaml
-    --train dataset/train_list.txt --val dataset/val_list.txt --root dataset -o epochs=30`
+    --train-list dataset/train_list.txt --val-list dataset/val_list.txt --root dataset -o epochs=30`
     """
     from monitor.training.train import run_training
 
