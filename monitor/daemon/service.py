@@ -74,7 +74,7 @@ class Daemon:
         """Start the rooms; `stack` stops them. Cameras come last: all behind them is ready."""
         server = self._listen(stack)
         engine = self._open_database(stack)
-        rooms = self._wire(engine)
+        rooms, status = self._wire(engine)
         stack.callback(rooms.writer.stop, STOP_TIMEOUT)
         stack.callback(rooms.pool.stop)
         rooms.pool.start()
@@ -83,7 +83,6 @@ class Daemon:
         stack.callback(rooms.jobs.stop)
         rooms.jobs.start()
         if server is not None:
-            status = DaemonStatus(self._config, rooms, self._watch, self._clock)
             server.start(create_app(status, DatabaseBook(engine, self._config.snapshots.folder)))
         stack.callback(rooms.presence.checkpoint)
         stack.callback(rooms.capture.stop)
@@ -112,7 +111,7 @@ class Daemon:
         stack.callback(engine.dispose)
         return engine
 
-    def _wire(self, engine: Engine) -> Rooms:
+    def _wire(self, engine: Engine) -> tuple[Rooms, DaemonStatus]:
         """Make the rooms and join each one's output to the next one's input."""
         config, clock, snapshots = self._config, self._clock, self._config.snapshots
 
@@ -123,6 +122,9 @@ class Daemon:
         def to_presence(score: Score) -> None:
             self._watch.on_score(score)
             presence.on_score(score)
+
+        def health() -> dict[str, float | int | str]:
+            return status.summary()
 
         writer = EventWriter(
             engine,
@@ -146,8 +148,16 @@ class Daemon:
             clock=clock,
             max_side=snapshots.max_side,
         )
-        jobs = JobRoom(engine, config.retention, snapshots.folder, clock=clock)
-        return Rooms(capture, pool, presence, writer, jobs, self._journal)
+        jobs = JobRoom(
+            engine,
+            config.retention,
+            snapshots.folder,
+            clock=clock,
+            health=health,
+        )
+        rooms = Rooms(capture, pool, presence, writer, jobs, self._journal)
+        status = DaemonStatus(config, rooms, self._watch, clock)
+        return rooms, status
 
     def _take_over(self, engine: Engine, rooms: Rooms) -> None:
         """Resume or end what an earlier process left open, after writing what it spooled."""

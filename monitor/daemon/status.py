@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import threading
 from collections import Counter
 from collections.abc import Iterable
@@ -16,7 +17,7 @@ from monitor.events.writer import EventWriter
 from monitor.imaging import jpeg
 from monitor.inference.pool import InferencePool
 from monitor.jobs import JobRoom
-from monitor.messages import Frame, OutageReason, Score
+from monitor.messages import Frame, OutageReason, PresenceState, Score
 from monitor.presence import PresenceRoom, ZoneStatus
 from monitor.web.status import CameraStatus, JobStatus, StatusReport, WorkerStatus, WriterStatus
 from monitor.web.status import ZoneStatus as ZoneReport
@@ -111,6 +112,25 @@ class DaemonStatus:
             ),
             events_total=rooms.journal.opened(),
         )
+
+    def summary(self) -> dict[str, float | int | str]:
+        """The health job's log line."""
+        report = self.report()
+        enabled = [camera for camera in report.cameras if camera.enabled]
+        occupied = sum(
+            zone.state is PresenceState.OCCUPIED for camera in enabled for zone in camera.zones
+        )
+        return {
+            "watched": f"{sum(camera.watched for camera in enabled)}/{len(enabled)}",
+            "occupied_zones": occupied,
+            "scored": sum(camera.scored for camera in enabled),
+            "dropped": sum(camera.dropped for camera in enabled),
+            "worker_restarts": report.workers.restarts,
+            "writer_lag_s": round(report.writer.lag, 2),
+            "events": report.events_total,
+            "threads": threading.active_count(),
+            "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        }
 
     def picture(self, camera: str) -> bytes | None:
         """The camera's latest frame, small."""
