@@ -8,7 +8,6 @@ sizes, because oneDNN keeps compiled kernels and buffers for every shape it has 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -20,6 +19,7 @@ from monitor.config.inference import Device, Precision
 from monitor.errors import ModelError
 from monitor.imaging.preprocess import SIDE, normalise_into
 from monitor.inference.model import ModelInfo
+from monitor.inference.runtime import bare_paddle, whole_paddle
 
 Patches = NDArray[np.uint8] | Sequence[NDArray[np.uint8]]
 """RGB uint8 (n, 224, 224, 3), or n arrays (224, 224, 3) that need not be neighbours in memory."""
@@ -97,10 +97,14 @@ class PaddlePredictor(BatchPredictor):
         precision: Precision = Precision.FP32,
         onednn: bool = True,
         buckets: tuple[int, ...] = BUCKETS,
+        bare: bool = False,
     ) -> None:
-        """Raises ModelError when files are corrupt, shapes are wrong, or the device is missing."""
+        """Load `model`; `bare` is for processes that never import Paddle (see `runtime`).
+
+        Raises ModelError when files are corrupt, shapes are wrong, or the device is missing.
+        """
         super().__init__(buckets)
-        inference = _import_paddle()
+        inference = bare_paddle() if bare and device is Device.CPU else whole_paddle()
         config = _paddle_config(inference, model, device, precision, onednn)
         try:
             self._predictor = inference.create_predictor(config)
@@ -123,7 +127,7 @@ class PaddlePredictor(BatchPredictor):
         self._check(model.program)
 
     def _infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        self._source.copy_from_cpu(batch)
+        self._source._copy_from_cpu_bind(batch)  # what copy_from_cpu of whole Paddle calls
         self._predictor.run()
         return np.asarray(self._sink.copy_to_cpu(), dtype=np.float32)
 
@@ -138,19 +142,6 @@ def split(count: int, buckets: Sequence[int] = BUCKETS) -> Iterator[tuple[int, i
         while count - start >= size:
             yield start, size
             start += size
-
-
-def _import_paddle() -> Any:
-    with warnings.catch_warnings():
-        # Paddle warns at import that it found no compiler cache, which nothing here needs.
-        warnings.simplefilter("ignore")
-        try:
-            from paddle import inference
-        except ImportError as error:
-            raise ModelError(
-                f"Paddle is not installed: {error}", remedy="pip install paddlepaddle"
-            ) from error
-    return inference
 
 
 def _paddle_config(

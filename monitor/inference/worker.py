@@ -7,8 +7,10 @@ over one socket and ends when that closes, so it never outlives the process that
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+from contextlib import suppress
 from multiprocessing.connection import Connection
 
 import numpy as np
@@ -41,14 +43,18 @@ def serve(connection: Connection, slots: Slots, task: Task) -> None:
 
 def _prepare(task: Task) -> tuple[PaddlePredictor, int]:
     predictor = PaddlePredictor(
-        task.model, device=task.device, precision=task.precision, onednn=task.onednn
+        task.model,
+        device=task.device,
+        precision=task.precision,
+        onednn=task.onednn,
+        bare=True,
     )
     if not task.self_test:
         return predictor, 0
     golden = Golden.load(task.model.folder)
     self_test(predictor, golden, task.precision, task.model.folder)
     if task.compare_plain:
-        plain = PaddlePredictor(task.model, onednn=False)
+        plain = PaddlePredictor(task.model, onednn=False, bare=True)
         compare(predictor, plain, golden, task.precision, task.model.folder)
     return predictor, len(golden.names) if golden else 0
 
@@ -64,10 +70,9 @@ def main() -> None:
     cv2.setNumThreads(1)
     connection_fd, slots_fd, count = (int(argument) for argument in sys.argv[1:])
     connection = Connection(connection_fd)
-    try:
+    with suppress(BrokenPipeError, EOFError, ConnectionResetError):  # the parent is gone
         serve(connection, Slots(slots_fd, count), connection.recv())
-    except (BrokenPipeError, EOFError, ConnectionResetError):
-        sys.exit(0)  # the parent is gone
+    os._exit(0)  # Paddle takes a second to take itself down
 
 
 if __name__ == "__main__":
