@@ -1,0 +1,167 @@
+"""The web application: health, metrics, API, live stream and dashboard on one port."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import FastAPI, HTTPException, Query, Response
+from fastapi.responses import FileResponse, StreamingResponse
+from fastapi.staticfiles import StaticFiles
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+import monitor
+from monitor.web.feed import Feed, to_json
+from monitor.web.health import Health, liveness, readiness
+from monitor.web.metrics import StatusCollector
+from monitor.web.status import EventBook, MonitorStatus
+
+_STATIC = Path(__file__).with_name("static")
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+class _SafeHeaders:
+    """Adds headers that keep the browser to this host; plain ASGI, so that streams stream."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers[name] = value
+                headers.setdefault("Cache-Control", "no-cache")
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+def create_app(
+    status: MonitorStatus,
+    events: EventBook,
+    *,
+    registry: CollectorRegistry | None = None,
+    interval: float = 1.0,
+) -> FastAPI:
+    """The application over a daemon's `status` and its `events`.
+
+    `registry` may hold further metrics; the status's own are added to it. `interval`: seconds
+    between two looks of the live feed. Serve it with `monitor.web.WebServer`.
+    """
+    metrics = registry or CollectorRegistry()
+    metrics.register(StatusCollector(status))
+    feed = Feed(status, events, interval)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        task = asyncio.create_task(feed.run())
+        yield
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    app = FastAPI(
+        title="Presence monitor",
+        version=monitor.__version__,
+        lifespan=lifespan,
+        docs_url=None,  # FastAPI's pages load their scripts from other hosts
+        redoc_url=None,
+    )
+    app.state.feed = feed
+    app.add_middleware(_SafeHeaders)
+    _add_health(app, status, metrics)
+    _add_cameras(app, status, feed)
+    _add_events(app, events)
+    _add_dashboard(app, feed)
+    return app
+
+
+def _json(data: Any, status_code: int = 200) -> Response:
+    return Response(to_json(data), status_code, media_type="application/json")
+
+
+def _health_response(health: Health) -> Response:
+    return _json(asdict(health), 200 if health.ok else 503)
+
+
+def _add_health(app: FastAPI, status: MonitorStatus, metrics: CollectorRegistry) -> None:
+    @app.get("/healthz", summary="Is the process alive?")
+    def healthz() -> Response:
+        return _health_response(liveness(status.report()))
+
+    @app.get("/readyz", summary="Is presence being watched?")
+    def readyz() -> Response:
+        return _health_response(readiness(status.report()))
+
+    @app.get("/metrics", summary="Prometheus metrics")
+    def scrape() -> Response:
+        return Response(generate_latest(metrics), media_type=CONTENT_TYPE_LATEST)
+
+
+def _add_cameras(app: FastAPI, status: MonitorStatus, feed: Feed) -> None:
+    @app.get("/api/cameras", summary="All cameras and zones, with their last scores")
+    def cameras() -> Response:
+        report = status.report()
+        data = asdict(report)
+        for camera in data["cameras"]:
+            for zone in camera["zones"]:
+                zone["history"] = feed.history(camera["name"], zone["name"])
+        data["version"] = monitor.__version__
+        data["health"] = asdict(readiness(report))
+        return _json(data)
+
+    @app.get("/api/cameras/{name}/picture.jpg", summary="A recent small picture")
+    def picture(name: str) -> Response:
+        jpeg = status.picture(name)
+        if jpeg is None:
+            raise HTTPException(404, f"no picture of camera {name}")
+        return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
+
+
+def _add_events(app: FastAPI, events: EventBook) -> None:
+    @app.get("/api/events", summary="Occupancy events, newest first")
+    def recent(
+        limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+        camera: str | None = None,
+        since: datetime | None = None,
+        open: bool = False,
+    ) -> Response:
+        if since is not None and since.tzinfo is None:
+            raise HTTPException(422, "since needs a time zone, such as 2030-01-31T08:00:00Z")
+        rows = events.recent(limit=limit, camera=camera, since=since, open_only=open)
+        return _json({"events": [asdict(row) for row in rows]})
+
+    @app.get("/api/events/{event_id}/snapshot.jpg", summary="The picture of an event's peak")
+    def snapshot(event_id: UUID) -> Response:
+        jpeg = events.snapshot(event_id)
+        if jpeg is None:
+            raise HTTPException(404, "this event has no picture")
+        return Response(jpeg, media_type="image/jpeg")
+
+
+def _add_dashboard(app: FastAPI, feed: Feed) -> None:
+    @app.get("/api/stream", summary="Server-sent events: cameras, health, state, event")
+    async def stream() -> StreamingResponse:
+        headers = {"X-Accel-Buffering": "no"}
+        return StreamingResponse(feed.stream(), media_type="text/event-stream", headers=headers)
+
+    @app.get("/", include_in_schema=False)
+    def dashboard() -> FileResponse:
+        return FileResponse(_STATIC / "index.html")
+
+    app.mount("/static", StaticFiles(directory=_STATIC), name="static")

@@ -1,0 +1,147 @@
+"""Prometheus metrics, read off the status when somebody scrapes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+import monitor
+from monitor.messages import PresenceState
+from monitor.web.status import CameraStatus, MonitorStatus, StatusReport
+
+Samples = Iterable[tuple[tuple[str, ...], float | None]]
+"""Label values and a value each; None leaves the sample out."""
+
+
+class StatusCollector(Collector):
+    """Turns one `StatusReport` a scrape into metrics named `presence_…`."""
+
+    def __init__(self, status: MonitorStatus) -> None:
+        self._status = status
+
+    def describe(self) -> Iterator[Metric]:
+        """Nothing: registering must not ask the daemon."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        """All metrics of now."""
+        report = self._status.report()
+        build = [((monitor.__version__, report.model_id), 1.0)]
+        yield _gauge("build_info", "Version and model; always 1.", ("version", "model"), build)
+        yield from _camera_metrics(report.cameras)
+        yield from _zone_metrics(report.cameras)
+        yield from _pipeline_metrics(report)
+
+
+def _gauge(name: str, text: str, labels: tuple[str, ...], samples: Samples) -> Metric:
+    family = GaugeMetricFamily(f"presence_{name}", text, labels=labels)
+    return _filled(family, samples)
+
+
+def _counter(name: str, text: str, labels: tuple[str, ...], samples: Samples) -> Metric:
+    family = CounterMetricFamily(f"presence_{name}", text, labels=labels)
+    return _filled(family, samples)
+
+
+def _filled(family: GaugeMetricFamily | CounterMetricFamily, samples: Samples) -> Metric:
+    for labels, value in samples:
+        if value is not None:
+            family.add_metric(labels, value)
+    return family
+
+
+def _camera_metrics(cameras: tuple[CameraStatus, ...]) -> Iterator[Metric]:
+    label = ("camera",)
+    enabled = [camera for camera in cameras if camera.enabled]
+    yield _gauge(
+        "camera_up",
+        "1 while frames come, 0 while the camera is not seen.",
+        label,
+        [((camera.name,), float(camera.seen)) for camera in enabled],
+    )
+    yield _gauge(
+        "frame_age_seconds",
+        "Age of the last decoded frame.",
+        label,
+        [((camera.name,), camera.frame_age) for camera in enabled],
+    )
+    yield _gauge(
+        "score_age_seconds",
+        "Age of the last score.",
+        label,
+        [((camera.name,), camera.score_age) for camera in enabled],
+    )
+    yield _counter(
+        "frames",
+        "Frames sampled from the camera, dropped for newer ones, and scored.",
+        ("camera", "result"),
+        [
+            ((camera.name, result), float(getattr(camera, result)))
+            for camera in enabled
+            for result in ("sampled", "dropped", "scored")
+        ],
+    )
+    yield _counter(
+        "reconnects",
+        "Tries to open the source after the first.",
+        label,
+        [((camera.name,), float(camera.reconnects)) for camera in enabled],
+    )
+
+
+def _zone_metrics(cameras: tuple[CameraStatus, ...]) -> Iterator[Metric]:
+    labels = ("camera", "zone")
+    zones = [((camera.name, zone.name), zone) for camera in cameras for zone in camera.zones]
+    yield _gauge(
+        "occupied",
+        "1 while somebody is there, 0 while nobody is; absent while unknown.",
+        labels,
+        [
+            (names, float(zone.state is PresenceState.OCCUPIED))
+            for names, zone in zones
+            if zone.state is not PresenceState.UNKNOWN
+        ],
+    )
+    yield _gauge(
+        "score", "P(someone) last given.", labels, [(names, zone.score) for names, zone in zones]
+    )
+
+
+def _pipeline_metrics(report: StatusReport) -> Iterator[Metric]:
+    writer, workers = report.writer, report.workers
+    for name, text, value in (
+        ("writer_lag_seconds", "Age of the oldest message not committed.", writer.lag),
+        ("writer_queue", "Messages that wait for the writer.", writer.queued),
+        (
+            "writer_up",
+            "1 while the writer runs and can write.",
+            writer.alive and not writer.trouble,
+        ),
+        ("workers", "Inference workers that are alive.", workers.alive),
+        ("workers_wanted", "Inference workers that should be alive.", workers.wanted),
+        ("batch_size_mean", "Mean number of patches in a batch.", workers.mean_batch),
+        ("start_time_seconds", "When the monitor started, Unix time.", report.started.timestamp()),
+    ):
+        yield _gauge(name, text, (), [((), float(value))])
+    yield _gauge(
+        "latency_seconds",
+        "Frame submitted to scored.",
+        ("quantile",),
+        [(("0.5",), workers.latency_p50), (("0.99",), workers.latency_p99)],
+    )
+    for name, text, count in (
+        ("events", "Occupancies opened.", report.events_total),
+        ("writer_failed", "Messages the database refused for good.", writer.failed),
+        ("worker_restarts", "Workers that were replaced.", workers.restarts),
+        ("batches", "Batches scored.", workers.batches),
+    ):
+        yield _counter(name, text, (), [((), float(count))])
+    for name, text in (
+        ("runs", "Runs of a scheduled job."),
+        ("missed", "Runs that were missed."),
+        ("failed", "Runs that failed."),
+    ):
+        samples = [((job.name,), float(getattr(job, name))) for job in report.jobs]
+        yield _counter(f"jobs_{name}", text, ("job",), samples)

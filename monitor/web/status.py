@@ -1,0 +1,161 @@
+"""What the web room asks of the daemon: one report, pictures, and the events kept.
+
+The daemon implements `MonitorStatus` and `EventBook`; every method may be called from any
+thread and should answer within milliseconds. Ages and lags are seconds, times aware UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from monitor.messages import EndReason, OutageReason, PresenceState
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneStatus:
+    """A zone now. `pending`: the change under way, in words, None when settled.
+
+    `score`: P(someone) last given, None without a signal; `since`: begin of the state.
+    """
+
+    name: str
+    state: PresenceState
+    pending: str | None
+    score: float | None
+    enter_threshold: float
+    exit_threshold: float
+    since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class CameraStatus:
+    """A camera now. `state`: its reader's; `outage`, `detail`: why it is not seen, if it is not.
+
+    `frame_age`, `score_age`: seconds since the last decoded frame and the last score, None
+    before the first. `max_gap`: the age from which it counts as not seen. `sampled`, `dropped`
+    and `scored` count frames since the start.
+    """
+
+    name: str
+    enabled: bool
+    state: str
+    outage: OutageReason | None
+    detail: str
+    frame_age: float | None
+    score_age: float | None
+    max_gap: float
+    width: int | None
+    height: int | None
+    fps: float | None
+    codec: str | None
+    reconnects: int
+    sampled: int
+    dropped: int
+    scored: int
+    zones: tuple[ZoneStatus, ...]
+
+    @property
+    def seen(self) -> bool:
+        """Whether frames come."""
+        return self.frame_age is not None and self.frame_age <= self.max_gap
+
+    @property
+    def watched(self) -> bool:
+        """Whether frames come and are scored."""
+        return self.seen and self.score_age is not None and self.score_age <= self.max_gap
+
+
+@dataclass(frozen=True, slots=True)
+class WriterStatus:
+    """The event writer. `lag`: age of the oldest message not committed; `queued`: messages
+    waiting; `failed`: messages the database refused for good; `trouble`: why it cannot write
+    now, empty when it can.
+    """
+
+    alive: bool
+    lag: float
+    queued: int
+    failed: int
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatus:
+    """The inference pool. `mean_batch` in patches; latencies, submitted to scored, in seconds."""
+
+    alive: int
+    wanted: int
+    restarts: int
+    batches: int
+    mean_batch: float
+    latency_p50: float
+    latency_p99: float
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """A scheduled job: how often it ran, was missed and failed since the start."""
+
+    name: str
+    runs: int
+    missed: int
+    failed: int
+    last_run: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StatusReport:
+    """Everything at one instant. `events_total`: occupancies opened since `started`."""
+
+    started: datetime
+    model_id: str
+    cameras: tuple[CameraStatus, ...]
+    writer: WriterStatus
+    workers: WorkerStatus
+    jobs: tuple[JobStatus, ...]
+    events_total: int
+
+
+class MonitorStatus(Protocol):
+    """The daemon as the web room sees it."""
+
+    def report(self) -> StatusReport:
+        """A consistent report of now."""
+        ...
+
+    def picture(self, camera: str) -> bytes | None:
+        """A small recent JPEG of the camera, privacy masks applied; None if there is none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """An occupancy event as the API shows it; open while `ended_at` is None."""
+
+    id: UUID
+    camera: str
+    zone: str
+    started_at: datetime
+    ended_at: datetime | None
+    peak_score: float
+    mean_score: float
+    end_reason: EndReason | None
+    has_snapshot: bool
+
+
+class EventBook(Protocol):
+    """The events kept, as far as the web room may read them."""
+
+    def recent(
+        self, *, limit: int, camera: str | None, since: datetime | None, open_only: bool
+    ) -> Sequence[EventRow]:
+        """The newest events first: at most `limit`, begun at or after `since`."""
+        ...
+
+    def snapshot(self, event_id: UUID) -> bytes | None:
+        """The JPEG of an event's peak, None if the event or its picture is gone."""
+        ...

@@ -1,0 +1,41 @@
+"""The real web server before a daemon made of plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from monitor.web import (
+    JobStatus,
+    StatusReport,
+    WebServer,
+    WorkerStatus,
+    WriterStatus,
+    create_app,
+)
+
+from .fakes import NOON, FakeDaemon, camera
+
+
+@pytest.fixture
+def daemon() -> FakeDaemon:
+    report = StatusReport(
+        started=NOON,
+        model_id="person_exists-1",
+        cameras=(camera("door"), camera("yard")),
+        writer=WriterStatus(alive=True, lag=0.1, queued=2, failed=0),
+        workers=WorkerStatus(2, 2, 1, 50, 3.5, 0.02, 0.09),
+        jobs=(JobStatus("retention", 4, 1, 0, NOON),),
+        events_total=7,
+    )
+    return FakeDaemon(report)
+
+
+@pytest.fixture
+def server(daemon: FakeDaemon) -> Iterator[WebServer]:
+    """The real server on a free port, looking twenty times a second."""
+    server = WebServer("127.0.0.1", 0)
+    server.start(create_app(daemon, daemon, interval=0.05))
+    yield server
+    assert server.stop()
