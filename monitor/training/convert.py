@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import os
+import re
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -87,11 +87,10 @@ def _paddle2onnx(info: ModelInfo, opset: int) -> bytes:
                 enable_onnx_checker=True,
                 optimize_tool="none",
             )
-        # It logs its own error and then stumbles over the missing result.
-        except Exception:  # noqa: BLE001
+        # It logs its own error, then exits or stumbles over the missing result.
+        except (Exception, SystemExit):  # noqa: BLE001
             graph = None
-        said.seek(0)
-        words = said.read().decode(errors="replace")
+        words = said()
     if not graph:
         raise ModelError(
             f"paddle2onnx cannot convert the program: {_reason(words)}",
@@ -147,28 +146,35 @@ def _note(info: ModelInfo, file: Path, opset: int, difference: float) -> None:
 
 
 @contextmanager
-def _captured_output() -> Iterator[IO[bytes]]:
-    """What C++ and Python write to stdout, stderr and the log meanwhile, as a file."""
+def _captured_output() -> Iterator[Callable[[], str]]:
+    """Gives what Python and C++ have written to stdout and stderr since the block began."""
     sys.stdout.flush()
     sys.stderr.flush()
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as words:
+
+        def said() -> str:
+            words.flush()
+            words.seek(0)
+            return words.read()
+
         kept = os.dup(1), os.dup(2)
-        os.dup2(said.fileno(), 1)
-        os.dup2(said.fileno(), 2)
-        logging.disable(logging.WARNING)
+        os.dup2(words.fileno(), 1)
+        os.dup2(words.fileno(), 2)
         try:
-            yield said
+            with redirect_stdout(words), redirect_stderr(words):
+                yield said
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            logging.disable(logging.NOTSET)
             for stream, copy in zip((1, 2), kept, strict=True):
                 os.dup2(copy, stream)
                 os.close(copy)
 
 
 def _reason(words: str) -> str:
-    """The telling lines of what paddle2onnx said."""
-    lines = [line.strip() for line in words.splitlines() if line.strip()]
-    telling = [line for line in lines if "rror" in line or line.startswith("(") or "Hint" in line]
-    return " ".join(telling[:2] or lines[-1:] or ["it gives no reason"])[:400]
+    """The telling line of what paddle2onnx said: its `Failed to …`, or the last of an error."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", words)
+    lines = [line.strip() for line in plain.splitlines() if line.strip(" .")]
+    failed = [line.partition("Failed to")[2] for line in lines if "Failed to" in line]
+    if failed:
+        return f"failed to{failed[0]}"[:400]
+    telling = [line for line in lines if "error" in line.lower() or line.startswith("(")]
+    return (telling or lines or ["it gives no reason"])[-1][:400]

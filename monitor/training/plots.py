@@ -29,7 +29,7 @@ def plot_roc(path: Path, scores: NDArray[Any], labels: NDArray[Any], point: TprA
     floor = 0.5 / negatives
     axes.plot(np.maximum(curve.x, floor), curve.y, color=_BLUE, drawstyle="steps-post")
     label = f"threshold {point.threshold:.4f}: FPR {point.fpr:.4f}, TPR {point.tpr:.4f}"
-    axes.plot([max(point.fpr, floor)], [point.tpr], "o", color=_RED, label=label)
+    axes.plot([max(point.fpr, floor)], [point.tpr], "o", color=_RED, label=label, clip_on=False)
     axes.axvline(1 / negatives, color=_GREY, linewidth=0.8, linestyle=":", label="one picture")
     axes.set_xscale("log")
     axes.set_xlim(floor, 1.0)

@@ -92,6 +92,8 @@ def load_network(arch: str, file: Path, class_num: int = 2) -> Any:
 
     Raises UsageError for an unknown name, ModelError unless every tensor is there in its shape.
     """
+    import paddle
+
     from monitor.training.networks import NETWORKS, build_network
     from monitor.training.pretrained import load_pretrained
 
@@ -99,7 +101,9 @@ def load_network(arch: str, file: Path, class_num: int = 2) -> Any:
         raise UsageError(
             f"there is no network {arch!r}", remedy=f"choose from {', '.join(sorted(NETWORKS))}"
         )
-    network = build_network(arch, class_num=class_num)
+    # Exported files order parameters by names that count up: starting at 0 makes them repeatable.
+    with paddle.utils.unique_name.guard():
+        network = build_network(arch, class_num=class_num)
     report = load_pretrained(network, file)
     if report.fresh:
         raise ModelError(
