@@ -8,12 +8,16 @@ from typing import Any
 
 from paddle import nn
 
+from monitor.training.networks import mobilenetv3, resnet_vd, swin
 from monitor.training.networks.pplcnet import SCALES, pplcnet
 
 Builder = Callable[..., nn.Layer]
 
 NETWORKS: dict[str, Builder] = {
     **{name: partial(pplcnet, name) for name in SCALES},
+    **{name: partial(mobilenetv3.mobilenetv3_small, name) for name in mobilenetv3.SCALES},
+    **{name: partial(resnet_vd.resnet_vd, name) for name in resnet_vd.DEPTHS},
+    **{name: partial(swin.swin_transformer, name) for name in swin.DEPTHS},
 }
 
 
