@@ -59,7 +59,8 @@ class ReaderStats:
     `reason`, `detail`: why it is not (or was last not) streaming; None before any trouble.
     `since`: when the state began. `last_frame`: when the last picture was decoded, monotonic
     seconds. `frames_decoded`, `frames_sampled`, `frames_corrupt` and `reconnects` (tries to open
-    it after the first) count from the start. `width`, `height`: pixels; `codec`: FFmpeg's name; `fps`: measured, frames a second.
+    it after the first) count from the start. `width`, `height`: pixels; `codec`: FFmpeg's name;
+    `fps`: measured, frames a second.
     """
 
     state: ReaderState

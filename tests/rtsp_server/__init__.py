@@ -1,0 +1,1 @@
+"""A real RTSP server for tests, and the clips it serves."""
