@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from monitor.config.base import format_duration
 from monitor.web.status import CameraStatus, StatusReport, WriterStatus
 
 MAX_WRITER_LAG = 30.0
@@ -78,21 +79,21 @@ def _writer_reasons(writer: WriterStatus) -> list[Reason]:
     if writer.trouble:
         reasons.append(Reason("writer", writer.trouble))
     if writer.lag > MAX_WRITER_LAG:
-        reasons.append(Reason("writer", f"events wait {writer.lag:.0f} s for their commit"))
+        reasons.append(
+            Reason("writer", f"events wait {format_duration(round(writer.lag))} for their commit")
+        )
     return reasons
 
 
 def _camera_reasons(camera: CameraStatus) -> list[Reason]:
     part = f"camera {camera.name}"
     if not camera.seen:
-        age = (
-            "no frame yet" if camera.frame_age is None else f"no frame for {camera.frame_age:.0f} s"
-        )
         why = f" ({camera.outage})" if camera.outage else ""
-        return [Reason(part, f"{age}{why}")]
+        return [Reason(part, f"{_missing('frame', camera.frame_age)}{why}")]
     if not camera.watched:
-        age = (
-            "no score yet" if camera.score_age is None else f"no score for {camera.score_age:.0f} s"
-        )
-        return [Reason(part, age)]
+        return [Reason(part, _missing("score", camera.score_age))]
     return []
+
+
+def _missing(what: str, age: float | None) -> str:
+    return f"no {what} yet" if age is None else f"no {what} for {format_duration(round(age))}"

@@ -54,7 +54,7 @@ Change = Callable[[StatusReport], dict[str, Any]]
         ),
         (
             lambda r: {"writer": replace(r.writer, lag=31.0)},
-            200, 503, "unready", ("writer", "events wait 31 s for their commit"),
+            200, 503, "unready", ("writer", "events wait 31s for their commit"),
         ),
         (
             lambda r: {"writer": replace(r.writer, trouble="disk full")},
@@ -66,7 +66,7 @@ Change = Callable[[StatusReport], dict[str, Any]]
         ),
         (
             lambda r: {"cameras": (camera(), replace(camera("yard"), frame_age=11.0))},
-            200, 200, "degraded", ("camera yard", "no frame for 11 s"),
+            200, 200, "degraded", ("camera yard", "no frame for 11s"),
         ),
         (
             lambda r: {"cameras": (camera(), replace(camera("yard"), score_age=None))},

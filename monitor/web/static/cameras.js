@@ -54,7 +54,7 @@ function buildCard(camera) {
   card.title = make("h3", { textContent: camera.name });
   card.facts = make("span", { className: "facts" });
   card.picture = make("img", { alt: `Recent picture of ${camera.name}`, hidden: true, decoding: "async" });
-  card.picture.addEventListener("load", () => { card.picture.hidden = false; card.waiting = false; });
+  card.picture.addEventListener("load", () => { card.picture.hidden = false; card.waiting = false; card.none.hidden = card.seen; });
   card.picture.addEventListener("error", () => { card.picture.hidden = true; card.waiting = false; });
   card.none = make("div", { className: "none" }, icon("off"), make("b"), make("span"));
   card.age = make("span", { className: "age" });
@@ -80,10 +80,12 @@ function update(card) {
   ].filter(Boolean);
   setText(card.facts, facts.join(" · "));
   card.facts.title = `${camera.sampled} sampled, ${camera.scored} scored, ${camera.dropped} dropped, ${camera.reconnects} reconnects`;
-  const [, headline, detail] = card.none.children;
+  const [sign, headline, detail] = card.none.children;
   card.none.hidden = seen && !card.picture.hidden;
+  sign.firstChild.setAttribute("href", seen ? "#icon-picture" : "#icon-off");
   setText(headline, !camera.enabled ? "Switched off" : seen ? "Waiting for a picture" : "Not seen");
   setText(detail, seen || !camera.enabled ? "" : OUTAGES[camera.outage] ?? capital(camera.state));
+  card.list.hidden = !camera.enabled;
   for (const zone of camera.zones) updateZone(card, zone);
   showTimes(card);
 }
@@ -162,7 +164,7 @@ function showTimes(card) {
     const { zone } = view;
     const named = camera.zones.length > 1 || zone.name !== "frame";
     const since = zone.since ? `for ${duration(secondsSince(zone.since))}` : "";
-    const text = [zone.pending && `(${zone.pending})`, since].filter(Boolean).join(" ");
+    const text = [since, zone.pending].filter(Boolean).join(" · ");
     const wanted = `${named ? zone.name : ""}|${text}`;
     if (view.said !== wanted) {
       view.said = wanted;
