@@ -205,9 +205,9 @@ def _look(state: ZoneState, observation: Observation, settings: PresenceConfig) 
     hit, clear = smoothed >= settings.enter_threshold, smoothed < settings.exit_threshold
     open_to_enter = state.presence is not PresenceState.OCCUPIED
     open_to_exit = state.presence is not PresenceState.VACANT
-    # The first hit of a run has a high raw score, too: an average never exceeds what it averages.
+    # The first hit of a run has a high raw score, too (an average never exceeds what it
+    # averages), so evidence is never older than the onset.
     rising = open_to_enter and (hit or score >= settings.enter_threshold)
-    begins = rising and state.onset is None
     present = not clear and score >= settings.exit_threshold
     return replace(
         state,
@@ -217,7 +217,7 @@ def _look(state: ZoneState, observation: Observation, settings: PresenceConfig) 
         hits=_grown(state.hits, at) if hit and open_to_enter else None,
         clears=_grown(state.clears, at) if clear and open_to_exit else None,
         onset=(state.onset or at) if rising else None,
-        evidence=at if present or begins else state.evidence,
+        evidence=at if present else state.evidence,
     )
 
 

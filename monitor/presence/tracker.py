@@ -178,8 +178,6 @@ class ZoneTracker:
         self._state = result.state
         for change in result.changes:
             self._announce(change)
-        if self._event_id is None and self._state.onset is None:
-            self._occupancy = None
 
     def _announce(self, change: Change) -> None:
         if change.current is PresenceState.OCCUPIED:
