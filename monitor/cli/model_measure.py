@@ -197,7 +197,7 @@ def _print_tables(report: Report) -> None:
 def _print_groups(console: Console, rows: Sequence[Report], title: str) -> None:
     if not rows:
         return
-    table = Table(*rows[0], title=title)
+    table = Table(*(name.replace("tpr_at_fpr_", "TPR@") for name in rows[0]), title=title)
     for row in rows:
         table.add_row(*map(_cell, row.values()))
     console.print(table)

@@ -20,7 +20,7 @@ from rich.progress import (
 
 from monitor.cli.output import Format, FormatOption, print_rows
 from monitor.inference.model import DEFAULT_MODEL, DEFAULT_THRESHOLD
-from monitor.training.fetch import OFFICIAL_URL
+from monitor.training.official import OFFICIAL_URL
 from monitor.training.scoring import DEFAULT_ARCH
 
 FolderOption = Annotated[Path, typer.Option("--model", help="The model folder.")]

@@ -15,11 +15,6 @@ from monitor.training.card import CARD, sha256_of
 from monitor.training.download import Download, Progress, download, shown
 from monitor.training.files import prepare_output, write_json
 
-OFFICIAL_URL: Final = (
-    "https://paddleclas.bj.bcebos.com/models/PULC/inference/person_exists_infer.tar"
-)
-"""PaddleClas's own PP-LCNet x1.0 for person_exists, about 7 MB, Apache-2.0."""
-
 MOST_BYTES: Final = 200_000_000
 """Largest archive that is accepted."""
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from monitor.config.camera import ViewKind
 from monitor.errors import InputError, ModelError
@@ -15,13 +13,7 @@ from monitor.inference.model import ModelInfo
 from monitor.inference.predictor import PaddlePredictor, Predictor
 from monitor.inference.selftest import TOLERANCE, Golden, synthetic_patch
 from monitor.training.card import CARD, read_json, sha256_of
-
-OFFICIAL_GOLDEN: Final[Mapping[str, float]] = {
-    "objects365_01780782.jpg": 1.0 - 0.9955421453341842,
-    "objects365_02035329.jpg": 0.9999976,
-}
-"""P(someone) that PaddleClas publishes for its demo pictures and the official weights
-(deploy/images/PULC/person_exists; docs/en/PULC/PULC_person_exists_en.md)."""
+from monitor.training.official import OFFICIAL_GOLDEN
 
 
 @dataclass(frozen=True, slots=True)

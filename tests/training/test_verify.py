@@ -11,8 +11,9 @@ import pytest
 
 from monitor.errors import InputError, ModelError
 from monitor.training import verify as verify_module
+from monitor.training.official import OFFICIAL_GOLDEN
 from monitor.training.trained import read_weights
-from monitor.training.verify import OFFICIAL_GOLDEN, require_passed, verify_model
+from monitor.training.verify import require_passed, verify_model
 
 
 @pytest.fixture
