@@ -21,7 +21,7 @@ from monitor.telemetry import redact
 
 _MERGE_TAG = "tag:yaml.org,2002:merge"
 _NULL_TAG = "tag:yaml.org,2002:null"
-_MAX_NODES = 200_000
+_MAX_NODES = 100_000
 _TAB_INDENT = re.compile(r"^ *\t", re.MULTILINE)
 
 

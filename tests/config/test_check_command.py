@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from monitor.cli.check import app
@@ -76,9 +78,34 @@ def test_schema_takes_what_the_loader_takes() -> None:
     assert "*****" not in json.dumps(schema)
 
 
+def errors_in_editor(text: str) -> list[str]:
+    """What an editor that knows the schema would underline."""
+    validator = Draft202012Validator(json_schema())
+    return [error.message for error in validator.iter_errors(YAML(typ="safe").load(text))]
+
+
+@pytest.mark.parametrize(
+    ("body", "fine"),
+    [
+        ("presence: {exit_after: 1h 30m}", True),
+        ("presence: {exit_after: 2.5, enter_threshold: '${T}'}", True),
+        ("sample_fps: '${file:/run/fps}'", True),
+        ("view: tiles", True),
+        ("presence: {exit_after: soon}", False),
+        ("view: fisheye", False),
+        ("samplefps: 3", False),
+        ("presence: {enter_threshold: 1.5}", False),
+    ],
+)
+def test_editors_accept_what_the_loader_accepts(body: str, fine: bool) -> None:
+    found = errors_in_editor(f"cameras: {{door: {{source: {{url: 'rtsp://h'}}, {body}}}}}")
+    assert (not found) is fine, found
+
+
 @pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.name)
 def test_shipped_files_are_valid(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CAMERA_PASSWORD", "p@ss/w:rd")
     assert file.read_text().startswith(EDITOR_LINE)
     config, problems = check_config(file, look=False)
     assert config is not None, problems
+    assert errors_in_editor(file.read_text()) == []
