@@ -26,28 +26,31 @@ MOST_BYTES: Final = 500_000_000
 _BLOCK: Final = 1 << 20
 
 
-def unpack_model(archive: Path, folder: Path, *, limit: int = MOST_BYTES) -> list[Path]:
+def unpack_model(
+    archive: Path, folder: Path, *, where: str = "", limit: int = MOST_BYTES
+) -> list[Path]:
     """Unpack the expected files of an uncompressed tar flat into `folder`; returns them.
 
     Other plain files are left out. The whole archive is refused with ModelError, before
     anything is written, when it holds a link, a device, an absolute path or one with `..`,
     an expected file twice, more than `limit` bytes, or no complete model; and when it is
-    truncated or no tar.
+    truncated or no tar. `where` names it in errors, if it came from elsewhere.
     """
+    where = where or str(archive)
     try:
         with tarfile.open(archive, "r:") as tar:
-            members = _accepted(tar, archive, limit)
+            members = _accepted(tar, where, limit)
             folder.mkdir(parents=True, exist_ok=True)
             return [_write(tar, member, folder / name) for name, member in members.items()]
     except (tarfile.TarError, EOFError, ValueError, OverflowError, MemoryError) as error:
         raise ModelError(
             f"is no complete tar archive: {error}",
-            where=str(archive),
+            where=where,
             remedy="download it again; compressed archives are not accepted",
         ) from None
 
 
-def _accepted(tar: tarfile.TarFile, archive: Path, limit: int) -> dict[str, tarfile.TarInfo]:
+def _accepted(tar: tarfile.TarFile, where: str, limit: int) -> dict[str, tarfile.TarInfo]:
     """The members to unpack by file name, all headers having been looked at."""
     accepted: dict[str, tarfile.TarInfo] = {}
     total = 0
@@ -64,7 +67,7 @@ def _accepted(tar: tarfile.TarFile, archive: Path, limit: int) -> dict[str, tarf
         if problem is not None:
             raise ModelError(
                 f"refused to unpack: {member.name[:200]!r} {problem}",
-                where=str(archive),
+                where=where,
                 remedy="this is no archive PaddleClas made: do not use it",
             )
         if member.isreg() and name in EXPECTED:
@@ -74,7 +77,7 @@ def _accepted(tar: tarfile.TarFile, archive: Path, limit: int) -> dict[str, tarf
     ):
         raise ModelError(
             f"holds no inference model, only {sorted(accepted) or 'other files'}",
-            where=str(archive),
+            where=where,
             remedy="it needs inference.pdmodel or inference.json, and inference.pdiparams",
         )
     return accepted

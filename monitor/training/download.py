@@ -215,7 +215,12 @@ def _locked(part: Path, job: Download) -> Iterator[BufferedRandom]:
                 remedy="wait until it has finished",
             ) from None
         with part.open("r+b") as stream:
-            yield stream
+            try:
+                yield stream
+            finally:
+                if part.exists() and part.stat().st_size == 0:
+                    part.unlink()
+                    _notes(part).unlink(missing_ok=True)
 
 
 def _validator(part: Path, url: str) -> str | None:

@@ -54,7 +54,7 @@ def fetch_model(
     download(job, progress=progress)
     staging = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
     try:
-        files = unpack_model(archive, staging)
+        files = unpack_model(archive, staging, where=shown(url))
         _write_card(staging, files, url, archive)
         if check is not None:
             check(staging)

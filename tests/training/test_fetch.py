@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import io
+import json
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -14,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from monitor.cli.model import app
 from monitor.errors import InputError, ModelError, ServiceError, UsageError
 from monitor.training.archive import unpack_model
 from monitor.training.card import sha256_of
@@ -218,6 +221,7 @@ def test_not_found_is_said_at_once_and_without_the_password(remote: Remote, tmp_
     assert "geheim" not in str(caught.value)
     assert len(remote.log) == 1
     assert "geheim" not in shown(url)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_server_that_is_not_there(tmp_path: Path) -> None:
@@ -266,6 +270,32 @@ def test_a_model_that_fails_its_check_never_lands(remote: Remote, tmp_path: Path
     with pytest.raises(ModelError, match="does not load"):
         fetch_model(remote.url, output, check=refuse)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_makes_a_folder_that_loads(
+    remote: Remote, exported: Path, tmp_path: Path
+) -> None:
+    def tar_of(program: bytes) -> bytes:
+        params = (exported / "inference.pdiparams").read_bytes()
+        return archive(
+            ("small/inference.json", program),
+            ("small/inference.pdiparams", params),
+            official=False,
+        )
+
+    arguments = ["fetch", "--url", remote.url, "--output", str(tmp_path / "models" / "small")]
+    remote.body = tar_of(b"{}")
+    result = CliRunner().invoke(app, arguments)
+    assert isinstance(result.exception, ModelError)
+    assert list((tmp_path / "models").iterdir()) == []
+    remote.body = tar_of((exported / "inference.json").read_bytes())
+    result = CliRunner().invoke(app, [*arguments, "--format", "json"])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout) == {
+        "model": str(tmp_path / "models" / "small"),
+        "source": remote.url,
+    }
+    assert CliRunner().invoke(app, ["verify", "--model", arguments[-1]]).exit_code == 0
 
 
 def test_an_output_that_is_a_file(remote: Remote, tmp_path: Path) -> None:
