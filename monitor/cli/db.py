@@ -10,11 +10,13 @@ import typer
 
 from monitor.cli.output import Format, FormatOption, print_rows
 from monitor.cli.storage import ConfigOption, DbOption, find_storage
+from monitor.config import LoggingConfig
 from monitor.errors import DatabaseError
 from monitor.events.database import describe, open_database, parse_url
 from monitor.events.integrity import check_database
 from monitor.events.schema import migrate
 from monitor.events.snapshots import SnapshotStore
+from monitor.telemetry import configure_logging
 
 app = typer.Typer(help="Create, upgrade and check the event database.", no_args_is_help=True)
 
@@ -28,6 +30,7 @@ def upgrade(db: DbOption = None, config: ConfigOption = None) -> None:
 
     Example: `run_monitor.py db upgrade --db sqlite:///var/monitor.db`
     """
+    configure_logging(LoggingConfig())
     url = find_storage(db, config).url
     revision = migrate(url)
     sys.stdout.write(f"{describe(parse_url(url))} has schema {revision}\n")

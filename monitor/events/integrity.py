@@ -8,10 +8,11 @@ from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, Uuid, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from monitor.events.columns import UTCDateTime
 from monitor.events.database import explain
 from monitor.events.models import OccupancyEvent
 from monitor.events.schema import check_known, head_revision
@@ -98,15 +99,17 @@ def _inverted(session: Session) -> Iterator[Problem]:
 def _overlapping(session: Session) -> Iterator[Problem]:
     table = OccupancyEvent
     place = (table.camera, table.zone)
+    before = func.lag(table.id, type_=Uuid()).over(partition_by=place, order_by=table.started_at)
+    before_ended = func.lag(table.ended_at, type_=UTCDateTime()).over(
+        partition_by=place, order_by=table.started_at
+    )
     spans = select(
         table.id,
         table.camera,
         table.zone,
         table.started_at,
-        func.lag(table.id).over(partition_by=place, order_by=table.started_at).label("before"),
-        func.lag(table.ended_at)
-        .over(partition_by=place, order_by=table.started_at)
-        .label("before_ended"),
+        before.label("before"),
+        before_ended.label("before_ended"),
     ).subquery()
     query = select(spans).where(
         spans.c.before.is_not(None),

@@ -9,15 +9,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Engine, and_, or_, select, tuple_
+from sqlalchemy import ColumnElement, Engine, and_, func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from monitor.errors import UsageError
 from monitor.events.database import explain
 from monitor.events.models import OccupancyEvent
 
 LARGEST_PAGE = 10_000
+
+LOOK_BACK = 4
+"""Events of a zone looked at to find the one that goes on at a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +152,8 @@ def _going_on(session: Session, wanted: EventFilter, moment: datetime) -> list[C
     """Not over at `moment`, with a bound that keeps the search from reaching back for ever.
 
     Events of one zone do not overlap, so of those that started before the moment only the last
-    one of each zone can still go on: the earliest such start bounds all of them.
+    one of each zone can still go on (LOOK_BACK allows for some that lasted no time and began
+    together with it): the earliest such start bounds all of them.
     """
     table = OccupancyEvent
     bound = moment
@@ -158,10 +162,10 @@ def _going_on(session: Session, wanted: EventFilter, moment: datetime) -> list[C
             select(table.started_at, table.ended_at)
             .where(table.camera == camera, table.zone == zone, table.started_at < moment)
             .order_by(table.started_at.desc())
-            .limit(1)
-        ).first()
-        if last is not None and (last.ended_at is None or last.ended_at > moment):
-            bound = min(bound, last.started_at)
+            .limit(LOOK_BACK)
+        )
+        starts = [row.started_at for row in last if row.ended_at is None or row.ended_at > moment]
+        bound = min([bound, *starts])
     return [table.started_at >= bound, or_(table.ended_at.is_(None), table.ended_at > moment)]
 
 
@@ -170,22 +174,22 @@ def _zones(session: Session, camera: str | None, zone: str | None) -> Iterator[t
     if camera is not None and zone is not None:
         yield camera, zone
         return
-    table = aliased(OccupancyEvent)
-    here: tuple[str, str] | None = None
-    while True:
-        query = select(table.camera, table.zone).order_by(table.camera, table.zone).limit(1)
-        if camera is not None:
-            query = query.where(table.camera == camera)
-            if here is not None:
-                query = query.where(table.zone > here[1])
-        elif here is not None:
-            query = query.where(tuple_(table.camera, table.zone) > here)
-        row = session.execute(query).first()
-        if row is None:
-            return
-        here = (row.camera, row.zone)
-        if zone is None or row.zone == zone:
-            yield here
+    table = OccupancyEvent
+    for name in [camera] if camera is not None else _hop(session, table.camera):
+        for place in _hop(session, table.zone, table.camera == name):
+            if zone is None or place == zone:
+                yield name, place
+
+
+def _hop(
+    session: Session, column: InstrumentedAttribute[str], *conditions: ColumnElement[bool]
+) -> Iterator[str]:
+    """The distinct values of a column in order, each found by one step down an index."""
+    query = select(func.min(column)).where(*conditions)
+    value = session.scalar(query)
+    while value is not None:
+        yield value
+        value = session.scalar(query.where(column > value))
 
 
 def _cursor(event: OccupancyEvent) -> str:

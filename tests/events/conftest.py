@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,12 +19,19 @@ from monitor.events.snapshots import SnapshotStore
 from monitor.events.writer import EventWriter
 
 
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file; the tests work on copies."""
+    path = tmp_path_factory.mktemp("template") / "monitor.db"
+    migrate(f"sqlite:///{path}")
+    return path
+
+
 @pytest.fixture
-def url(tmp_path: Path) -> str:
+def url(template: Path, tmp_path: Path) -> str:
     """An empty database with the present schema."""
-    text = f"sqlite:///{tmp_path}/monitor.db"
-    migrate(text)
-    return text
+    shutil.copy(template, tmp_path / "monitor.db")
+    return f"sqlite:///{tmp_path}/monitor.db"
 
 
 @pytest.fixture

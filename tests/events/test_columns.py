@@ -13,8 +13,8 @@ from sqlalchemy.exc import StatementError
 from monitor.events.columns import SecondsBetween, UTCDateTime
 
 moments = st.datetimes(
-    min_value=datetime(1990, 1, 1),
-    max_value=datetime(2100, 1, 1),
+    min_value=datetime(1990, 1, 1),  # noqa: DTZ001 - Hypothesis adds the zone
+    max_value=datetime(2100, 1, 1),  # noqa: DTZ001
     timezones=st.sampled_from([UTC, timezone(timedelta(hours=-9, minutes=-30))]),
 )
 

@@ -58,7 +58,7 @@ def test_a_newer_schema_is_refused_and_left_alone(url: str) -> None:
     engine = open_database(url)
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(DatabaseError, match="9999.*newer version"):
+    with pytest.raises(DatabaseError, match=r"9999.*newer version"):
         migrate(url)
     with pytest.raises(DatabaseError, match="9999"):
         require_current(engine)
@@ -90,7 +90,7 @@ def test_a_damaged_database_is_refused(url: str, tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[100:4096] = os.urandom(3996)
     path.write_bytes(data)
-    with pytest.raises(DatabaseError, match="damaged|restore"):
+    with pytest.raises(DatabaseError, match=r"damaged|restore"):
         migrate(url)
 
 

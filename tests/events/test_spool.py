@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.clock import Stamp
@@ -48,6 +48,7 @@ transitions = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(message=st.one_of(progresses, transitions))
 def test_a_message_comes_back_equal(message: Message) -> None:
     assert decode(encode(message)) == message
@@ -104,6 +105,7 @@ def test_any_truncation_keeps_the_whole_records_before_it(tmp_path: Path) -> Non
         assert list(opened.read()) == messages[:expected]
 
 
+@settings(deadline=None, max_examples=40)
 @given(where=st.integers(min_value=0), value=st.integers(1, 255))
 def test_any_flipped_byte_is_noticed_and_the_rest_kept_aside(
     tmp_path_factory: pytest.TempPathFactory, where: int, value: int

@@ -1,0 +1,216 @@
+"""Every question, against a plain search through the same events."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import Engine, insert
+from sqlalchemy.orm import Session
+
+from monitor.errors import UsageError
+from monitor.events.models import OccupancyEvent
+from monitor.events.queries import EventFilter, all_events, find_events, get_event, known_zones
+from monitor.messages import EndReason
+
+from .builders import NOON
+from .conftest import rows
+
+ZONES = [("dock", "frame"), ("hall", "door"), ("hall", "desk"), ("yard", "frame")]
+
+
+def seconds(value: float) -> datetime:
+    return NOON + timedelta(seconds=value)
+
+
+def row(camera: str, zone: str, start: float, end: float | None) -> dict[str, object]:
+    return {
+        "id": UUID(int=random.getrandbits(128)),
+        "camera": camera,
+        "zone": zone,
+        "started_at": seconds(start),
+        "confirmed_at": seconds(start),
+        "last_seen_at": seconds(start),
+        "ended_at": None if end is None else seconds(end),
+        "end_reason": None if end is None else EndReason.VACATED,
+        "peak_score": 0.9,
+        "mean_score": 0.8,
+        "score_count": 9,
+        "model_id": "m",
+        "settings": {},
+        "snapshot": None,
+        "created_at": NOON,
+        "updated_at": NOON,
+    }
+
+
+def fill(engine: Engine, values: list[dict[str, object]]) -> None:
+    with Session(engine) as session, session.begin():
+        session.execute(insert(OccupancyEvent), values)
+
+
+@pytest.fixture
+def history(engine: Engine) -> list[OccupancyEvent]:
+    """Random non-overlapping stays, long and short, with equal starts in different zones."""
+    random.seed(7)
+    values = []
+    for camera, zone in ZONES:
+        clock = 0.0
+        for _ in range(60):
+            clock += random.choice([0, 1, 5, 60])
+            length = random.choice([0, 1, 10, 10, 10, 900])
+            values.append(row(camera, zone, clock, clock + length))
+            clock += length
+        if camera != "yard":
+            values.append(row(camera, zone, clock + 1, None))
+    fill(engine, values)
+    return rows(engine)
+
+
+def matches(event: OccupancyEvent, wanted: EventFilter) -> bool:
+    if wanted.camera not in (None, event.camera) or wanted.zone not in (None, event.zone):
+        return False
+    if wanted.open_only and event.ended_at is not None:
+        return False
+    going_on_after = wanted.moment or (wanted.since if wanted.overlapping else None)
+    if going_on_after and event.ended_at is not None and event.ended_at <= going_on_after:
+        return False
+    if wanted.moment and event.started_at > wanted.moment:
+        return False
+    if wanted.since and not wanted.overlapping and event.started_at < wanted.since:
+        return False
+    return not (wanted.until and event.started_at >= wanted.until)
+
+
+def newest_first(events: list[OccupancyEvent]) -> list[UUID]:
+    return [e.id for e in sorted(events, key=lambda e: (e.started_at, e.id.hex), reverse=True)]
+
+
+def test_filters_agree_with_a_plain_search(engine: Engine, history: list[OccupancyEvent]) -> None:
+    for seed in range(60):
+        wanted = _random_filter(history, seed)
+        found = [event.id for event in all_events(engine, wanted)]
+        assert found == newest_first([event for event in history if matches(event, wanted)])
+
+
+def _random_filter(history: list[OccupancyEvent], seed: int) -> EventFilter:
+    choice = random.Random(seed)
+    end = max(event.started_at for event in history)
+    span = (end - NOON).total_seconds()
+    since, until = sorted(choice.uniform(-10, span + 10) for _ in range(2))
+    edge = choice.choice(history)
+    wanted = EventFilter(
+        camera=choice.choice([None, "dock", "hall"]),
+        zone=choice.choice([None, "frame", "door"]),
+        since=choice.choice([None, seconds(since), edge.started_at - timedelta(microseconds=1)]),
+        until=choice.choice([None, end + timedelta(days=1)]) if seed % 2 else seconds(span + 9),
+        open_only=choice.random() < 0.2,
+        overlapping=choice.random() < 0.5,
+    )
+    if wanted.since and wanted.since < seconds(until):
+        wanted = replace(wanted, until=seconds(until))
+    return wanted
+
+
+def test_what_was_going_on_at_a_moment(engine: Engine, history: list[OccupancyEvent]) -> None:
+    for event in history[::9]:
+        for moment in (event.started_at, event.ended_at, event.started_at + timedelta(seconds=0.5)):
+            if moment is None:
+                continue
+            wanted = EventFilter(moment=moment)
+            found = [found.id for found in all_events(engine, wanted)]
+            assert found == newest_first([other for other in history if matches(other, wanted)])
+
+
+def test_pages_follow_each_other_without_gap_or_repeat(
+    engine: Engine, history: list[OccupancyEvent]
+) -> None:
+    wanted = EventFilter(limit=7)
+    seen: list[UUID] = []
+    while True:
+        page = find_events(engine, wanted)
+        assert len(page.events) <= 7
+        seen += [event.id for event in page.events]
+        if page.next is None:
+            break
+        wanted = replace(wanted, after=page.next)
+    assert seen == newest_first(history)
+
+
+def test_new_events_do_not_disturb_later_pages(
+    engine: Engine, history: list[OccupancyEvent]
+) -> None:
+    first = find_events(engine, EventFilter(limit=10))
+    fill(engine, [row("dock", "frame", 1e6, 1e6 + 1)])
+    second = find_events(engine, EventFilter(limit=10, after=first.next))
+    ids = [event.id for event in [*first.events, *second.events]]
+    assert ids == newest_first(history)[:20]
+
+
+def test_one_event_and_the_known_zones(engine: Engine, history: list[OccupancyEvent]) -> None:
+    event = get_event(engine, history[3].id)
+    assert event is not None
+    assert event.started_at == history[3].started_at
+    assert get_event(engine, uuid4()) is None
+    assert known_zones(engine) == sorted(ZONES)
+    assert known_zones(engine, "hall") == [("hall", "desk"), ("hall", "door")]
+    assert known_zones(engine, "cellar") == []
+
+
+@pytest.mark.parametrize("after", ["x", "AAAA", "bm9uc2Vuc2U", "é", "MjAyNi0wMS0wMSBhYQ"])
+def test_a_broken_page_mark_is_named(engine: Engine, after: str) -> None:
+    with pytest.raises(UsageError, match="page mark"):
+        find_events(engine, EventFilter(after=after))
+
+
+def test_filters_that_make_no_sense() -> None:
+    with pytest.raises(UsageError, match="the span is empty"):
+        EventFilter(since=NOON, until=NOON)
+    with pytest.raises(UsageError, match="exclude each other"):
+        EventFilter(since=NOON, moment=NOON)
+    with pytest.raises(UsageError, match="limit 0"):
+        EventFilter(limit=0)
+    with pytest.raises(ValueError, match="aware"):
+        EventFilter(since=datetime(2026, 1, 1))  # noqa: DTZ001
+
+
+def test_ties_with_events_that_lasted_no_time(engine: Engine) -> None:
+    fill(engine, [row("dock", "a", 5, 5), row("dock", "a", 5, 15), row("dock", "a", 5, 5)])
+    (event,) = find_events(engine, EventFilter(moment=seconds(10))).events
+    assert event.ended_at == seconds(15)
+
+
+def test_the_work_does_not_grow_with_the_history(engine: Engine) -> None:
+    """SQLite's own count of instructions: the older history is not walked through."""
+    fill(engine, [row("dock", "frame", 10.0 * i, 10.0 * i + 5) for i in range(4000)])
+    moment = seconds(10.0 * 3000 + 2)
+    for wanted in (
+        EventFilter(camera="dock", moment=moment),
+        EventFilter(moment=moment),
+        EventFilter(camera="dock", since=moment, until=moment + timedelta(1), overlapping=True),
+        EventFilter(camera="dock", zone="frame", until=moment, limit=5),
+        EventFilter(open_only=True),
+    ):
+        assert _instructions(engine, wanted) < 20_000, wanted
+
+
+def _instructions(engine: Engine, wanted: EventFilter) -> int:
+    """Virtual machine instructions a query takes, to the nearest hundred."""
+    hundreds = 0
+
+    def count() -> int:
+        nonlocal hundreds
+        hundreds += 1
+        return 0
+
+    with engine.connect() as connection:
+        connection.connection.dbapi_connection.set_progress_handler(count, 100)  # type: ignore[union-attr]
+    try:
+        find_events(engine, wanted)
+    finally:
+        with engine.connect() as connection:
+            connection.connection.dbapi_connection.set_progress_handler(None, 100)  # type: ignore[union-attr]
+    return 100 * hundreds
