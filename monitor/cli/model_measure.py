@@ -15,7 +15,9 @@ from rich.table import Table
 from monitor.cli.output import Format, FormatOption, print_rows
 from monitor.config.camera import ViewKind
 from monitor.errors import InputError
-from monitor.training.scoring import DEFAULT_ARCH, Backend
+from monitor.inference.backend import Backend
+from monitor.inference.model import DEFAULT_LABELS
+from monitor.training.scoring import DEFAULT_ARCH
 
 if TYPE_CHECKING:
     from monitor.training.evaluate import Report
@@ -31,7 +33,6 @@ BatchOption = Annotated[int, typer.Option("--batch-size", min=1, max=1024, help=
 
 EVALUATION_COLUMNS = ("threshold", "fpr", "tpr", "auroc", "n_pos", "n_neg", "ap", "ece", "view")
 PREDICTION_COLUMNS = ("filename", "class_ids", "scores", "label_names")
-PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 
 
 def evaluate(
@@ -124,10 +125,11 @@ def infer(
 
     Example: `run_monitor.py model infer pictures/ --weights output/run/best_model.pdparams`
     """
+    from monitor.inference.classifier import find_pictures, verdict
     from monitor.training.progress import Terminal
     from monitor.training.scoring import open_scorer, score_files
 
-    files = _pictures(paths)
+    files = [file for path in paths for file in find_pictures(path)]
     if weights.suffix != ".pdparams":
         raise InputError(
             "are no training weights",
@@ -138,32 +140,12 @@ def infer(
     with Terminal().bar("scoring", len(files)) as advance:
         scored = score_files(scorer, files, view, batch_size=batch_size, progress=advance)
     rows = [
-        verdict(float(score), threshold) | {"filename": str(file)}
+        verdict(str(file), float(score), threshold, DEFAULT_LABELS)
         for index, (file, score) in enumerate(zip(files, scored.scores, strict=True))
         if index not in scored.unreadable
     ]
     print_rows(rows, PREDICTION_COLUMNS, output_format)
     _name_unreadable([(str(files[index]), why) for index, why in scored.unreadable.items()])
-
-
-def verdict(score: float, threshold: float) -> dict[str, Any]:
-    """PaddleClas's ThreshOutput: below the threshold nobody with 1 − score, else someone."""
-    if score < threshold:
-        return {"class_ids": [0], "scores": [1.0 - score], "label_names": ["nobody"]}
-    return {"class_ids": [1], "scores": [score], "label_names": ["someone"]}
-
-
-def _pictures(paths: Sequence[Path]) -> list[Path]:
-    """The files themselves, and the pictures below folders in order of their names."""
-    files: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            files += sorted(file for file in path.rglob("*") if file.suffix.lower() in PICTURES)
-        else:
-            files.append(path)
-    if not files:
-        raise InputError("there is no picture", where=", ".join(map(str, paths)))
-    return files
 
 
 def _print_evaluation(report: Report, output_format: Format) -> None:

@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -18,20 +17,12 @@ from monitor.config.camera import ViewKind
 from monitor.errors import InputError, UsageError
 from monitor.imaging.jpeg import read_picture
 from monitor.imaging.views import cut
+from monitor.inference.backend import Backend, open_predictor
 from monitor.inference.model import ModelInfo
-from monitor.inference.onnx import OnnxPredictor
-from monitor.inference.predictor import PaddlePredictor
 from monitor.training.trained import load_network, probabilities
 
 DECODERS: Final = 2
 DEFAULT_ARCH: Final = "PPLCNet_x1_0"
-
-
-class Backend(StrEnum):
-    """What runs an exported model."""
-
-    PADDLE = "paddle"
-    ONNXRUNTIME = "onnxruntime"
 
 
 class Scorer(Protocol):
@@ -136,8 +127,7 @@ def open_scorer(
             )
         network = load_network(arch, model)
         return lambda patches: _by_eight(lambda part: probabilities(network, part), patches)
-    info = ModelInfo.load(model)
-    predictor = OnnxPredictor(info) if backend is Backend.ONNXRUNTIME else PaddlePredictor(info)
+    predictor = open_predictor(ModelInfo.load(model), backend)
     return lambda patches: predictor.run(patches)[:, 1]
 
 

@@ -16,11 +16,12 @@ from typer.testing import CliRunner
 from monitor.cli.model import app
 from monitor.config.camera import ViewKind
 from monitor.errors import InputError, UsageError
+from monitor.inference.backend import Backend
 from monitor.training.contact_sheet import SIDE, Captioned, contact_sheet
 from monitor.training.evaluate import evaluate, write_evaluation
 from monitor.training.labelled import read_labelled
 from monitor.training.metrics import auroc, tpr_at_fpr
-from monitor.training.scoring import Backend, open_scorer, score_files
+from monitor.training.scoring import open_scorer, score_files
 
 ARCH = "PPLCNet_x0_25"
 
@@ -250,5 +251,15 @@ def test_infer_gives_paddleclas_results(weights: Path, pictures: Path) -> None:
         assert row["class_ids"] == [int(score >= 0.5)]
         assert row["scores"][0] == pytest.approx(max(score, 1 - score), abs=1e-6)
         assert row["label_names"] == [["nobody", "someone"][row["class_ids"][0]]]
-    result = runner.invoke(app, ["infer", str(pictures / "none.png"), *arguments])
+
+
+def test_infer_names_what_it_cannot_read(weights: Path, pictures: Path, tmp_path: Path) -> None:
+    shutil.copyfile(pictures / "p0.png", tmp_path / "good.png")
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    arguments = ["--weights", str(weights), "--arch", ARCH, "--format", "json"]
+    result = runner.invoke(app, ["infer", str(tmp_path), *arguments])
     assert result.exit_code == 1
+    assert len(result.stdout.splitlines()) == 1
+    assert "bad.png" in result.stderr
+    result = runner.invoke(app, ["infer", str(tmp_path / "none"), *arguments])
+    assert isinstance(result.exception, InputError)
