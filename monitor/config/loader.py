@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -16,6 +18,8 @@ from monitor.config.surroundings import look_around
 from monitor.errors import ConfigError
 
 _MOST_SHOWN = 40
+_DEPTH = 6
+"""Rounds of taking broken parts out: each removes one level more, and no file is deeper."""
 
 
 def load_config(path: Path | str, *, look: bool = True) -> MonitorConfig:
@@ -55,23 +59,46 @@ def check_config(
 
 
 def _validate(document: Document) -> MonitorConfig | None:
+    """The configuration; of a broken one, what is left when the broken parts are taken out."""
     known = {problem.path for problem in document.problems}
-    try:
-        return MonitorConfig.model_validate(document.data)
-    except ValidationError as error:
-        for detail in error.errors(include_url=False):
-            _add(document, detail, known)
+    data = document.data
+    for attempt in range(_DEPTH):
+        try:
+            return MonitorConfig.model_validate(data)
+        except ValidationError as error:
+            details = error.errors(include_url=False)
+        if attempt == 0:
+            for detail in details:
+                _add(document, detail, known)
+            data = deepcopy(data)
+        for detail in details:
+            path = _written(document, _path(detail))
+            _take_out(data, path[:-1] if detail["type"] == "missing" else path)
     return None
 
 
+def _take_out(data: Any, path: KeyPath) -> None:
+    """Remove what stands at `path` from its mapping; an item of a list takes the list along."""
+    first_index = next((i for i, key in enumerate(path) if isinstance(key, int)), len(path))
+    *above, last = path[:first_index] or ("",)
+    for key in above:
+        data = data.get(key) if isinstance(data, dict) else None
+    if isinstance(data, dict):
+        data.pop(last, None)
+
+
+def _path(error: ErrorDetails) -> KeyPath:
+    return tuple(part for part in error["loc"] if part != "[key]")
+
+
 def _add(document: Document, error: ErrorDetails, known: set[KeyPath]) -> None:
-    path = tuple(part for part in error["loc"] if part != "[key]")
+    path = _path(error)
     if error["type"] == THRESHOLD_ORDER:
         _add_threshold_order(document, error, path)
         return
     path = _written(document, path)
-    if any(path[: len(above)] == above for above in known if above):
-        return  # a key that appears twice or lacks its secret has been reported
+    if path in known and error["input"] is None:
+        return  # it has no value because it could not be read, which has been reported
     place = document.place(path)
     what, allowed = explain(error, path, MonitorConfig, secret=place.secret)
     whole = path not in document.places or error["type"] == "extra_forbidden"

@@ -131,11 +131,14 @@ def test_all_problems_at_once_in_order(tmp_path: Path) -> None:
 
 
 def test_duplicate_camera_names_both_lines(tmp_path: Path) -> None:
-    text = camera("  door:\n    source: {url: x.mp4}\n  yard:\n    nope: 1\n    source: {url: y}\n")
+    text = "cameras:\n  door: {view: x, source: {url: 'rtsp://h'}}\n" + (
+        "  door: {source: {url: x}}\n  yard: {nope: 1, source: {url: y}}\n"
+    )
     found = problems_of(tmp_path, text)
-    assert found[0].startswith("4:3: cameras.door: camera 'door' appears twice, first in line 2")
-    assert "nope" in found[1]  # the rest is checked none the less
-    assert len(found) == 2
+    assert "cameras.door.view: 'x' is no choice" in found[0]  # the rest is checked none the less
+    assert found[1].startswith("3:3: cameras.door: camera 'door' appears twice, first in line 2")
+    assert "nope" in found[2]
+    assert len(found) == 3
 
 
 def test_a_slip_in_defaults_is_reported_once_where_it_stands(tmp_path: Path) -> None:
@@ -240,6 +243,27 @@ def test_what_is_not_on_this_machine(tmp_path: Path, model: Path) -> None:
     assert len(found) == 6
 
 
+def test_the_machine_is_looked_at_even_if_other_keys_are_wrong(tmp_path: Path) -> None:
+    text = camera(
+        "    view: x\n    zones: {a: {polygon: [[0, 0], [2, 0], [1, 1]]}}\n"
+        "    presence: {enter_threshold: 0.2}\n"
+        f"  clip: {{nope: 1, source: {{url: {tmp_path}/none.mp4}}}}\n"
+        "  lost: {}\n"
+        "inference:\n  model: /no/model\n  workers: none\n"
+    )
+    found = problems_of(tmp_path, text, look=True)
+    assert [line.split(": ")[1] for line in found] == [
+        "cameras.door.view",
+        "cameras.door.zones.a.polygon[1][0]",
+        "cameras.door.presence.enter_threshold",
+        "cameras.clip.nope",
+        "cameras.clip.source.url",
+        "cameras.lost.source",
+        "inference.model",
+        "inference.workers",
+    ]
+
+
 @pytest.mark.parametrize("present", ["", "inference.json"])
 def test_a_folder_that_is_no_model(tmp_path: Path, present: str) -> None:
     folder = tmp_path / "half"
@@ -260,7 +284,7 @@ def test_config_error_lists_everything_on_one_screen(tmp_path: Path) -> None:
     file = tmp_path / "many.yaml"
     file.write_text(camera("".join(f"nope{i}: 1\n" for i in range(60))))
     with pytest.raises(ConfigError) as caught:
-        load_config(file)
+        load_config(file, look=False)
     lines = caught.value.what.splitlines()
     assert lines[0] == "60 problems in the configuration"
     assert lines[-1] == "  … and 20 more"
