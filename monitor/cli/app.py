@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 import monitor
-from monitor.cli import check, db, events, replay, run
+from monitor.cli import check, db, events, model, predict, replay, run
 from monitor.errors import MonitorError
 
 app = typer.Typer(
@@ -24,7 +24,9 @@ app.add_typer(run.app)
 app.add_typer(check.app)
 app.add_typer(events.app, name="events")
 app.add_typer(db.app, name="db")
+app.add_typer(model.app, name="model")
 app.add_typer(replay.app)
+app.add_typer(predict.app)
 
 
 def _print_version(wanted: bool) -> None:

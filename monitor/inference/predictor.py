@@ -30,6 +30,8 @@ split, because padding 9 patches to 16 would cost more than running 8 and 1."""
 
 CLASSES: Final = 2
 
+CPUINFO: Final = Path("/proc/cpuinfo")
+
 
 class Predictor(Protocol):
     """Something that scores patches."""
@@ -186,7 +188,7 @@ def _use_gpu(config: Any) -> None:
 
 def _use_bf16(config: Any) -> None:
     """Paddle silently computes in fp32 where the processor has no bf16; that is refused."""
-    flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    flags = CPUINFO.read_text(encoding="ascii", errors="replace") if CPUINFO.exists() else ""
     if "avx512_bf16" not in flags and "amx_bf16" not in flags:
         raise ModelError(
             "precision bf16 is asked for, but this processor has neither avx512_bf16 nor amx_bf16",

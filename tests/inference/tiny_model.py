@@ -34,6 +34,10 @@ def main(folder: str, classes: int = 2, side: int = 224) -> None:
     network = MeanRed()
     if classes != 2:
         network.fc = paddle.nn.Linear(3, classes)
+    if side != 224:  # and takes no other size
+        network = paddle.nn.Sequential(
+            paddle.nn.Flatten(), paddle.nn.Linear(3 * side * side, classes), paddle.nn.Softmax()
+        )
     network.eval()
     spec = paddle.static.InputSpec([None, 3, side, side], "float32", name="x")
     static = paddle.jit.to_static(network, input_spec=[spec], full_graph=True)
