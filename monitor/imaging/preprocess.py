@@ -7,6 +7,7 @@ in `deploy/python/preprocess.py`. Pictures are RGB uint8 (height, width, 3).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import cv2
@@ -77,8 +78,11 @@ def normalise(patches: NDArray[np.uint8]) -> NDArray[np.float32]:
     return out
 
 
-def normalise_into(patches: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
-    """As `normalise`, into `out` float32 (n, 3, h, w), contiguous, made beforehand."""
+def normalise_into(patches: Iterable[NDArray[np.uint8]], out: NDArray[np.float32]) -> None:
+    """As `normalise`, into `out` float32 (n, 3, h, w), contiguous, made beforehand.
+
+    The patches (h, w, 3) need not be neighbours in memory.
+    """
     for patch, planes in zip(patches, out, strict=True):
         for channel, table, plane in zip(cv2.split(patch), _TABLES, planes, strict=True):
             cv2.LUT(channel, table, dst=plane)
