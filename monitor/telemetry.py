@@ -26,9 +26,7 @@ MASK = "***"
 
 _Span = tuple[int, int]
 
-_NAMES = (
-    r"(?:pass(?:word|wd|phrase)?|pwd|pw|token|api[-_]?key|secret|credentials?|signature)"
-)
+_NAMES = r"(?:pass(?:word|wd|phrase)?|pwd|pw|token|api[-_]?key|secret|credentials?|signature)"
 _AND = r"(?:&|%(?:25)*26)"
 _SECRETS = (
     re.compile(
