@@ -35,6 +35,7 @@ class SourceLostError(Exception):
 
 _TIMED_OUT = Failure(OutageReason.TIMEOUT, "no answer in time")
 _NO_VIDEO = Failure(OutageReason.CORRUPT, "the data is no video that can be understood")
+_BROKEN_OFF = Failure(OutageReason.ENDED, "the other side broke the connection")
 _NO_SUCH_HOST = Failure(OutageReason.UNREACHABLE, "the host is not known or does not answer")
 _UNKNOWN_FORMAT = Failure(
     OutageReason.CODEC_UNSUPPORTED, "this build of FFmpeg cannot read such video"
@@ -59,7 +60,7 @@ _BY_TYPE: tuple[tuple[type[BaseException], Failure], ...] = (
     (av.error.ExitError, _TIMED_OUT),
     (TimeoutError, _TIMED_OUT),
     (ConnectionRefusedError, Failure(OutageReason.REFUSED, "nothing listens on that port")),
-    (ConnectionError, Failure(OutageReason.ENDED, "the other side broke the connection")),
+    (ConnectionError, _BROKEN_OFF),
     (FileNotFoundError, Failure(OutageReason.NOT_FOUND, "there is no such file or device")),
     (PermissionError, Failure(OutageReason.UNAUTHORIZED, "no permission to read it")),
     (IsADirectoryError, Failure(OutageReason.NOT_FOUND, "it is a folder, not a video")),
@@ -100,8 +101,8 @@ def explain(error: Exception, source: Source, *, opening: bool, waited: float) -
         if isinstance(error, kind):
             return failure
     number = error.errno if isinstance(error, OSError) else None
-    if number == errno.EIO and networked and opening:
-        return _NO_SUCH_HOST
+    if number == errno.EIO and networked:
+        return _NO_SUCH_HOST if opening else _BROKEN_OFF
     return _BY_ERRNO.get(number or 0) or Failure(OutageReason.ERROR, _place(error))
 
 

@@ -165,12 +165,12 @@ def _with_last(
 
 
 def _kind(url: str) -> SourceKind:
-    scheme = url.partition("://")[0].lower() if "://" in url else ""
+    scheme = url.partition("://")[0].lower() if "://" in url else "file"
     if scheme in ("rtsp", "rtsps"):
         return SourceKind.RTSP
     if scheme in ("http", "https"):
         return SourceKind.HTTP
-    if scheme in ("", "file") and url:
+    if scheme == "file" and url:
         return SourceKind.DEVICE if url.startswith(DEVICES) else SourceKind.FILE
     raise ConfigError(
         "the source's address is of no known kind",

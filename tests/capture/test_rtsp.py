@@ -1,0 +1,217 @@
+"""Cameras behind a real RTSP server: TCP, UDP, logins, death, silence and return."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from rtsp_server.clips import write_clip
+from rtsp_server.process import Clip
+from structlog.testing import capture_logs
+
+from capture.observing import Watched, camera, eventually
+from monitor.capture import ReaderState
+from monitor.capture.reader import Reader
+from monitor.clock import SystemClock
+
+pytestmark = pytest.mark.rtsp
+
+STEADY = 0.75
+"""Seconds between two of 5 frames a second that are allowed on a busy machine."""
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
+    return Clip(write_clip(tmp_path_factory.mktemp("clips") / "a.au"))
+
+
+@pytest.fixture(scope="module")
+def clip_h265(tmp_path_factory: pytest.TempPathFactory) -> Clip:
+    return Clip(write_clip(tmp_path_factory.mktemp("clips") / "b.au", "h265"), "h265")
+
+
+def streaming(watched: Watched, *names: str) -> bool:
+    return all(watched.stats(name).state is ReaderState.STREAMING for name in names)
+
+
+def test_several_cameras_over_tcp_and_udp(watch, rtsp_server, clip, clip_h265) -> None:
+    server = rtsp_server({"one": clip, "two": clip, "three": clip_h265})
+    begin = time.monotonic()
+    watched = watch(
+        {
+            "one": camera(server.url("one")),
+            "two": camera(server.url("two"), transport="udp"),
+            "three": camera(server.url("three"), transport="udp"),
+            "four": camera(server.url("three")),
+        }
+    )
+    assert time.monotonic() - begin < 0.5  # start waits for no camera
+    names = ("one", "two", "three", "four")
+    eventually(lambda: all(len(watched.frames[name]) >= 10 for name in names))
+    assert [watched.stats(name).codec for name in names] == ["h264", "h264", "hevc", "hevc"]
+    for name in names:
+        assert watched.reasons(name) == []
+        assert watched.longest_gap(name) < STEADY
+        stats = watched.stats(name)
+        assert (stats.width, stats.height) == (320, 240)
+        assert stats.frames_decoded == pytest.approx(3 * stats.frames_sampled, abs=6)
+        sequences = [frame.sequence for frame in watched.frames[name]]
+        assert sequences == list(range(len(sequences)))
+        picture = watched.frames[name][-1].picture
+        assert picture[60:84].max(axis=(0, 1))[0] > 190  # the red square is there
+        assert watched.frames[name][-1].pts is not None
+
+
+@pytest.mark.parametrize("auth", ["basic", "digest"])
+def test_logins(watch, rtsp_server, clip, auth: str) -> None:
+    password = "p@ss/w:rd?%#"
+    server = rtsp_server({"cam": clip}, auth=auth, user="viewer", password=password)
+    with capture_logs() as logs:
+        watched = watch(
+            {
+                "right": camera(server.url("cam", "viewer", password)),
+                "wrong": camera(server.url("cam", "viewer", "s3cret-guess")),
+                "none": camera(server.url("cam")),
+            }
+        )
+        eventually(lambda: streaming(watched, "right"))
+        eventually(lambda: watched.reasons("wrong") == ["unauthorized"])
+        eventually(lambda: watched.reasons("none") == ["unauthorized"])
+    assert watched.stats("wrong").state is ReaderState.BACKOFF
+    assert "s3cret" not in repr((logs, watched.outages, watched.room.stats()))
+    waits = [line["seconds"] for line in logs if line["event"] == "next try"]
+    assert waits
+    assert min(waits) >= 24.0  # no account is locked by trying
+
+
+def test_absent_mounts_and_closed_ports(watch, rtsp_server, clip) -> None:
+    server = rtsp_server({"cam": clip})
+    watched = watch(
+        {
+            "absent": camera(server.url("nothing")),
+            "closed": camera("rtsp://127.0.0.1:1/cam"),
+            "unknown": camera("rtsp://no-such-host.invalid/cam"),
+        }
+    )
+    eventually(lambda: watched.reasons("absent") == ["not_found"])
+    eventually(lambda: watched.reasons("closed") == ["refused"])
+    eventually(lambda: watched.reasons("unknown") == ["unreachable"])
+    eventually(lambda: watched.stats("closed").reconnects >= 1)
+    assert watched.reasons("closed") == ["refused"]  # one outage, one message
+
+
+def test_a_killed_camera_returns_and_the_others_do_not_notice(watch, rtsp_server, clip) -> None:
+    dying, healthy = rtsp_server({"cam": clip}), rtsp_server({"cam": clip})
+    watched = watch({"dying": camera(dying.url("cam")), "healthy": camera(healthy.url("cam"))})
+    eventually(lambda: len(watched.frames["dying"]) >= 3 and len(watched.frames["healthy"]) >= 3)
+
+    dying.kill()
+    eventually(lambda: watched.reasons("dying"))
+    last = watched.frames["dying"][-1]
+    outage = watched.outages["dying"][0]
+    assert outage.reason.value == "ended"
+    assert last.stamp.monotonic <= outage.stamp.monotonic < last.stamp.monotonic + 0.5
+    eventually(lambda: watched.stats("dying").reason.value == "refused")
+
+    before = len(watched.frames["dying"])
+    dying.restart()
+    eventually(lambda: len(watched.frames["dying"]) >= before + 3)
+    assert watched.reasons("dying") == ["ended"]
+    assert streaming(watched, "dying", "healthy")
+    sequences = [frame.sequence for frame in watched.frames["dying"]]
+    assert sequences == list(range(len(sequences)))
+    assert watched.reasons("healthy") == []
+    assert watched.longest_gap("healthy") < STEADY
+
+
+def test_a_frozen_camera_stalls_and_returns(watch, rtsp_server, clip) -> None:
+    frozen, healthy = rtsp_server({"cam": clip}), rtsp_server({"cam": clip})
+    watched = watch(
+        {
+            "frozen": camera(frozen.url("cam"), open_timeout=1.0, read_timeout=1.0),
+            "healthy": camera(healthy.url("cam")),
+        }
+    )
+    eventually(lambda: streaming(watched, "frozen", "healthy"))
+    frozen.freeze()
+    eventually(lambda: watched.reasons("frozen") == ["timeout"], 4.0)
+    assert watched.stats("frozen").state is not ReaderState.STREAMING
+    time.sleep(1.0)
+    frozen.thaw()
+    eventually(lambda: streaming(watched, "frozen"))
+    assert watched.reasons("frozen") == ["timeout"]
+    assert watched.longest_gap("healthy") < STEADY
+
+
+def test_resolution_changes_in_mid_stream(watch, rtsp_server, tmp_path: Path) -> None:
+    sizes = ((320, 240), (160, 120))
+    clip = Clip(write_clip(tmp_path / "two.au", sizes=sizes, frames=15))
+    with capture_logs() as logs:
+        watched = watch(camera(rtsp_server({"cam": clip}).url("cam")))
+        eventually(lambda: len(watched.frames["cam"]) >= 12)
+    shapes = {frame.picture.shape for frame in watched.frames["cam"]}
+    assert shapes == {(240, 320, 3), (120, 160, 3)}
+    assert watched.reasons() == []
+    assert watched.stats().reconnects == 0
+    assert any(line.get("reason") == "resolution_changed" for line in logs)
+
+
+def test_stop_is_prompt_while_a_camera_is_frozen(watch, rtsp_server, clip) -> None:
+    server = rtsp_server({"cam": clip})
+    watched = watch(camera(server.url("cam"), read_timeout=2.5))
+    eventually(lambda: streaming(watched, "cam"))
+    server.freeze()
+    time.sleep(0.3)
+    begin = time.monotonic()
+    watched.room.stop(1.5)
+    assert time.monotonic() - begin < 1.8
+    assert watched.stats().state is ReaderState.STOPPED
+    count = len(watched.frames["cam"])
+    server.thaw()
+    time.sleep(0.5)
+    assert len(watched.frames["cam"]) == count
+
+
+def test_stop_is_prompt_while_streaming(watch, rtsp_server, clip) -> None:
+    server = rtsp_server({"cam": clip})
+    watched = watch({name: camera(server.url("cam")) for name in ("a", "b", "c")})
+    eventually(lambda: streaming(watched, "a", "b", "c"))
+    begin = time.monotonic()
+    watched.room.stop()
+    assert time.monotonic() - begin < 0.5
+    assert not any(t.name.startswith("reader-") for t in threading.enumerate())
+
+
+def test_reconnects_leave_nothing_behind(watch, rtsp_server, tmp_path: Path) -> None:
+    """Ten times opened and closed: threads and descriptors return to their level."""
+    server = rtsp_server({"cam": Clip(write_clip(tmp_path / "a.au", gop=2))})
+    viewer = watch({"viewer": camera(server.url("cam"))})  # keeps the server's pipeline warm
+    eventually(lambda: streaming(viewer, "viewer"))
+    seen = threading.Semaphore(0)
+
+    def lose(_frame: object) -> None:
+        seen.release()
+        raise SystemError("enough")  # logged by the reader, which goes on
+
+    def levels() -> tuple[int, int]:
+        gc.collect()
+        return threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
+
+    before = levels()
+    for _ in range(10):
+        reader = Reader(
+            "cam",
+            camera(server.url("cam")),
+            on_frame=lose,
+            on_outage=print,
+            clock=SystemClock(),
+            max_side=64,
+        )
+        reader.start()
+        assert seen.acquire(timeout=8.0)
+        reader.request_stop()
+        assert reader.join(2.0)
+    assert levels() == before
