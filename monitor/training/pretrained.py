@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from paddle import nn
 
 from monitor.errors import ModelError
+from monitor.training.exported import read_exported
 from monitor.training.files import atomic
 from monitor.training.trained import read_weights
 
@@ -59,12 +60,12 @@ def read_arrays(path: Path) -> Mapping[str, NDArray[Any]]:
 
 
 def load_pretrained(network: nn.Layer, path: Path) -> LoadReport:
-    """Copy the file's tensors into `network` by name.
+    """Copy the tensors of a file, or of an exported model's folder, into `network` by name.
 
     Only the classifier may differ in shape: it then keeps its initial values, as the report
     says. Raises ModelError naming the tensors that are missing or of another shape.
     """
-    weights = read_arrays(path)
+    weights = read_exported(path, network) if path.is_dir() else read_arrays(path)
     own = {
         name: tensor for name, tensor in network.state_dict().items() if not name.endswith(COMPUTED)
     }
