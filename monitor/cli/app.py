@@ -11,7 +11,9 @@ from rich.text import Text
 
 import monitor
 from monitor.cli import check, db, events, model, predict, replay, run
+from monitor.config import LoggingConfig
 from monitor.errors import MonitorError
+from monitor.telemetry import configure_logging
 
 app = typer.Typer(
     name="run_monitor.py",
@@ -63,6 +65,7 @@ def print_error(error: MonitorError) -> None:
 
 def main() -> None:
     """Run the command line; a `MonitorError` ends it with its own exit code."""
+    configure_logging(LoggingConfig())
     try:
         app()
     except MonitorError as error:

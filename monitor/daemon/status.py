@@ -19,6 +19,7 @@ from monitor.inference.pool import InferencePool
 from monitor.jobs import JobRoom
 from monitor.messages import Frame, OutageReason, PresenceState, Score
 from monitor.presence import PresenceRoom, ZoneStatus
+from monitor.telemetry import redact
 from monitor.web.status import CameraStatus, JobStatus, StatusReport, WorkerStatus, WriterStatus
 from monitor.web.status import ZoneStatus as ZoneReport
 
@@ -152,7 +153,7 @@ class DaemonStatus:
                 enabled=config.enabled,
                 state=reader.state.value if reader else "disabled",
                 outage=_outage(reader),
-                detail=reader.detail if reader else "",
+                detail=redact(reader.detail) if reader else "",
                 frame_age=_age(now, reader.last_frame if reader else None),
                 score_age=_age(now, scored_at.monotonic if scored_at else None),
                 max_gap=_longest_gap(config),
