@@ -7,11 +7,11 @@ first end stands.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from monitor.events.models import OccupancyEvent
@@ -25,20 +25,17 @@ CLOCK_STEP = timedelta(hours=1)
 are, for then it was the earlier event's clock that was wrong."""
 
 _NOTHING = Summary(0.0, 0.0, 0)
+_Place = tuple[str, str]
 
 log = get_logger(__name__)
 
 
-def apply(session: Session, message: Message, now: datetime) -> None:
-    """Merge one message into the tables; `now` is noted as the time of the change."""
-    if isinstance(message, Progress):
-        _go_on(session, message, now)
-    elif message.event_id is None:
-        return
-    elif message.current is PresenceState.OCCUPIED:
-        _open(session, message, message.event_id, now)
-    else:
-        _close(session, message, message.event_id, now)
+def apply(session: Session, messages: Sequence[Message], now: datetime) -> None:
+    """Merge messages into the tables; `now` is noted as the time of the changes."""
+    batch = _Batch(session, messages, now)
+    with session.no_autoflush:
+        for message in messages:
+            batch.apply(message)
 
 
 def set_snapshot(session: Session, event_id: UUID, path: str, now: datetime) -> None:
@@ -78,36 +75,6 @@ def _with_snapshot(message: Progress, earlier: bytes | None) -> Progress:
     )
 
 
-def _open(session: Session, opening: Transition, event_id: UUID, now: datetime) -> None:
-    row = session.get(OccupancyEvent, event_id)
-    if row is None:
-        row = _new(session, opening, event_id, opening.at.utc, now)
-    elif opening.at.utc < row.started_at:
-        start = _after_previous(session, opening, event_id, opening.at.utc)
-        _change(row, "started_at", min(row.started_at, start), now)
-    _change(row, "confirmed_at", min(row.confirmed_at, opening.confirmed.utc), now)
-    if not row.settings:
-        _change(row, "settings", dict(opening.settings), now)
-    _describe(row, opening.model_id, opening.summary, now)
-
-
-def _close(session: Session, closing: Transition, event_id: UUID, now: datetime) -> None:
-    row = session.get(OccupancyEvent, event_id)
-    if row is None:
-        row = _new(session, closing, event_id, closing.at.utc, now)
-    _describe(row, closing.model_id, closing.summary, now)
-    if row.ended_at is None:
-        end(row, closing.at.utc, closing.end_reason or EndReason.VACATED, now)
-
-
-def _go_on(session: Session, progress: Progress, now: datetime) -> None:
-    row = session.get(OccupancyEvent, progress.event_id)
-    if row is None:
-        row = _new(session, progress, progress.event_id, progress.seen.utc, now)
-    _describe(row, "", progress.summary, now)
-    _change(row, "last_seen_at", max(row.last_seen_at, progress.seen.utc), now)
-
-
 def end(row: OccupancyEvent, at: datetime, reason: EndReason, now: datetime) -> None:
     """Close an event; never before it started, even when the wall clock stepped back."""
     row.ended_at = max(at, row.started_at)
@@ -116,78 +83,133 @@ def end(row: OccupancyEvent, at: datetime, reason: EndReason, now: datetime) -> 
     row.updated_at = now
 
 
-def _new(
-    session: Session, message: Message, event_id: UUID, start: datetime, now: datetime
-) -> OccupancyEvent:
-    """A row for a first message; another event still open in the zone ends here."""
-    still_open = session.scalars(
-        select(OccupancyEvent).where(
-            OccupancyEvent.is_open == 1,
-            OccupancyEvent.camera == message.camera,
-            OccupancyEvent.zone == message.zone,
+class _Batch:
+    """The rows that some messages concern, read at once; written by the session's flush."""
+
+    def __init__(self, session: Session, messages: Sequence[Message], now: datetime) -> None:
+        self._session = session
+        self._now = now
+        ids = {message.event_id for message in messages if message.event_id is not None}
+        cameras = {message.camera for message in messages}
+        query = select(OccupancyEvent).where(
+            or_(
+                OccupancyEvent.id.in_(ids),
+                and_(OccupancyEvent.is_open == 1, OccupancyEvent.camera.in_(cameras)),
+            )
         )
-    ).all()
-    for other in still_open:
-        log.warning(
-            "an open event is superseded",
+        self._rows = {row.id: row for row in session.scalars(query)} if ids else {}
+        self._freed: set[_Place] = set()
+        """Zones whose open row has ended in the session, but not yet in the database."""
+
+    def apply(self, message: Message) -> None:
+        """Merge one message."""
+        if message.event_id is None:
+            return
+        if isinstance(message, Progress):
+            self._go_on(message)
+        elif message.current is PresenceState.OCCUPIED:
+            self._open(message, message.event_id)
+        else:
+            self._close(message, message.event_id)
+
+    def _open(self, opening: Transition, event_id: UUID) -> None:
+        row = self._rows.get(event_id)
+        if row is None:
+            row = self._new(opening, event_id, opening.at.utc)
+        elif opening.at.utc < row.started_at:
+            start = self._after_previous(opening, event_id, opening.at.utc)
+            self._change(row, "started_at", min(row.started_at, start))
+        self._change(row, "confirmed_at", min(row.confirmed_at, opening.confirmed.utc))
+        if not row.settings:
+            self._change(row, "settings", dict(opening.settings))
+        self._describe(row, opening.model_id, opening.summary)
+
+    def _close(self, closing: Transition, event_id: UUID) -> None:
+        row = self._rows.get(event_id) or self._new(closing, event_id, closing.at.utc)
+        self._describe(row, closing.model_id, closing.summary)
+        if row.ended_at is None:
+            self._end(row, closing.at.utc, closing.end_reason or EndReason.VACATED)
+
+    def _go_on(self, progress: Progress) -> None:
+        row = self._rows.get(progress.event_id)
+        row = row or self._new(progress, progress.event_id, progress.seen.utc)
+        self._describe(row, "", progress.summary)
+        self._change(row, "last_seen_at", max(row.last_seen_at, progress.seen.utc))
+
+    def _end(self, row: OccupancyEvent, at: datetime, reason: EndReason) -> None:
+        end(row, at, reason, self._now)
+        self._freed.add((row.camera, row.zone))
+
+    def _new(self, message: Message, event_id: UUID, start: datetime) -> OccupancyEvent:
+        """A row for a first message; another event still open in the zone ends here."""
+        place = (message.camera, message.zone)
+        for other in self._at(place):
+            if other.ended_at is None:
+                log.warning(
+                    "an open event is superseded",
+                    camera=message.camera,
+                    zone=message.zone,
+                    ended=str(other.id),
+                    by=str(event_id),
+                )
+                self._end(other, other.last_seen_at, EndReason.RESTART)
+        if place in self._freed:
+            # A flush inserts before it updates: the end must be in the database before a new
+            # open row of the zone is.
+            self._session.flush()
+            self._freed.clear()
+        start = self._after_previous(message, event_id, start)
+        row = OccupancyEvent(
+            id=event_id,
             camera=message.camera,
             zone=message.zone,
-            ended=str(other.id),
-            by=str(event_id),
+            started_at=start,
+            confirmed_at=message.confirmed.utc if isinstance(message, Transition) else start,
+            last_seen_at=start,
+            peak_score=0.0,
+            mean_score=0.0,
+            score_count=0,
+            model_id="",
+            settings={},
+            created_at=self._now,
+            updated_at=self._now,
         )
-        end(other, other.last_seen_at, EndReason.RESTART, now)
-    session.flush()  # the end must reach the database before the new row does
-    start = _after_previous(session, message, event_id, start)
-    row = OccupancyEvent(
-        id=event_id,
-        camera=message.camera,
-        zone=message.zone,
-        started_at=start,
-        confirmed_at=message.confirmed.utc if isinstance(message, Transition) else start,
-        last_seen_at=start,
-        peak_score=0.0,
-        mean_score=0.0,
-        score_count=0,
-        model_id="",
-        settings={},
-        created_at=now,
-        updated_at=now,
-    )
-    session.add(row)
-    return row
+        self._session.add(row)
+        self._rows[event_id] = row
+        return row
 
+    def _after_previous(self, message: Message, event_id: UUID, start: datetime) -> datetime:
+        """`start`, or the end of the zone's previous event where a stepped clock lets them
+        overlap."""
+        table, latest = OccupancyEvent, start + CLOCK_STEP
+        ends = self._session.scalars(
+            select(table.ended_at)
+            .where(
+                table.camera == message.camera,
+                table.zone == message.zone,
+                table.started_at <= latest,
+                table.id != event_id,
+            )
+            .order_by(table.started_at.desc())
+            .limit(1)
+        ).all()
+        here = self._at((message.camera, message.zone))
+        ends = [*ends, *(row.ended_at for row in here if row.id != event_id)]
+        return max((end for end in ends if end and start < end <= latest), default=start)
 
-def _after_previous(
-    session: Session, message: Message, event_id: UUID, start: datetime
-) -> datetime:
-    """`start`, or the end of the zone's previous event where a stepped clock made them overlap."""
-    previous_end = session.scalars(
-        select(OccupancyEvent.ended_at)
-        .where(
-            OccupancyEvent.camera == message.camera,
-            OccupancyEvent.zone == message.zone,
-            OccupancyEvent.started_at <= start + CLOCK_STEP,
-            OccupancyEvent.id != event_id,
-        )
-        .order_by(OccupancyEvent.started_at.desc())
-        .limit(1)
-    ).first()
-    if previous_end is not None and start < previous_end <= start + CLOCK_STEP:
-        return previous_end
-    return start
+    def _at(self, place: _Place) -> list[OccupancyEvent]:
+        return [row for row in self._rows.values() if (row.camera, row.zone) == place]
 
+    def _describe(self, row: OccupancyEvent, model_id: str, summary: Summary | None) -> None:
+        if model_id and not row.model_id:
+            self._change(row, "model_id", model_id)
+        if (summary := summary or _NOTHING).score_count > row.score_count:
+            self._change(row, "score_count", summary.score_count)
+            self._change(row, "mean_score", summary.mean_score)
+            self._change(row, "peak_score", summary.peak_score)
 
-def _describe(row: OccupancyEvent, model_id: str, summary: Summary | None, now: datetime) -> None:
-    if model_id and not row.model_id:
-        _change(row, "model_id", model_id, now)
-    if (summary := summary or _NOTHING).score_count > row.score_count:
-        _change(row, "score_count", summary.score_count, now)
-        _change(row, "mean_score", summary.mean_score, now)
-        _change(row, "peak_score", summary.peak_score, now)
-
-
-def _change(row: OccupancyEvent, name: str, value: object, now: datetime) -> None:
-    """Set a column only where it differs, so that a repeated message leaves no trace."""
-    if getattr(row, name) != value:
-        setattr(row, name, value)
-        row.updated_at = now
+    def _change(self, row: OccupancyEvent, name: str, value: object) -> None:
+        """Set a column only where it differs, so that a repeated message leaves no trace."""
+        if getattr(row, name) != value:
+            setattr(row, name, value)
+            row.updated_at = self._now

@@ -87,8 +87,7 @@ class Committer:
         self._require_file()
         now = self._clock.now().utc
         with Session(self._writable) as session, session.begin():
-            for message in messages:
-                apply(session, message, now)
+            apply(session, messages, now)
             for event_id, path in paths.items():
                 set_snapshot(session, event_id, path, now)
 

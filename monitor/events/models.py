@@ -62,6 +62,7 @@ class OccupancyEvent(Base):
     """
 
     __tablename__ = "occupancy_events"
+    __mapper_args__ = {"eager_defaults": False}  # noqa: RUF012 - is_open need not be read back
     __table_args__ = (
         CheckConstraint("ended_at IS NULL OR ended_at >= started_at", name="ends_after_start"),
         CheckConstraint("last_seen_at >= started_at", name="seen_after_start"),

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, delete, select
 from sqlalchemy.orm import Session
 
 from monitor.events.apply import Message, apply, coalesce
@@ -29,8 +29,7 @@ STORY: list[Message] = [
 
 def tell(engine: Engine, *messages: Message) -> None:
     with Session(engine) as session, session.begin():
-        for message in messages:
-            apply(session, message, NOON)
+        apply(session, messages, NOON)
 
 
 def facts(row: OccupancyEvent) -> dict[str, object]:
@@ -57,12 +56,28 @@ def test_a_whole_story(engine: Engine) -> None:
     assert row.is_open is None
 
 
+def test_messages_one_by_one_make_the_same_row_as_all_at_once(engine: Engine) -> None:
+    for message in STORY:
+        tell(engine, message)
+    one_by_one = facts(rows(engine)[0])
+    with engine.begin() as connection:
+        connection.execute(delete(OccupancyEvent))
+    tell(engine, *STORY)
+    assert facts(rows(engine)[0]) == one_by_one
+
+
+def test_one_transaction_may_end_an_event_and_begin_the_next(engine: Engine) -> None:
+    first, second, third = uuid4(), uuid4(), uuid4()
+    tell(engine, opening(first, 0))
+    tell(engine, closing(first, 5), opening(second, 10), closing(second, 15), opening(third, 20))
+    assert [row.ended_at for row in rows(engine)] == [seconds(5), seconds(15), None]
+
+
 def test_every_order_of_arrival_makes_the_same_row(engine: Engine) -> None:
     seen = []
     for order in itertools.permutations(STORY):
         with Session(engine) as session:  # rolled back: the next order starts afresh
-            for message in order:
-                apply(session, message, NOON)
+            apply(session, order, NOON)
             session.flush()
             (row,) = session.scalars(select(OccupancyEvent)).all()
             seen.append(facts(row))
@@ -76,8 +91,7 @@ def test_repeating_messages_changes_nothing(engine: Engine, extra: list[Message]
     tell(engine, *STORY)
     before = facts(rows(engine)[0])
     with Session(engine) as session, session.begin():
-        for message in extra:
-            apply(session, message, NOON + timedelta(days=1))
+        apply(session, extra, NOON + timedelta(days=1))
     assert facts(rows(engine)[0]) == before
 
 
