@@ -1,6 +1,6 @@
 #!/bin/sh
 # Install the Debian/Ubuntu packages that the tests need: GStreamer's RTSP server, which runs with
-# the system's own Python. Quick when all is there; installs only what is missing; without root or
+# the system's own Python, and the MQTT broker mosquitto. Quick when all is there; installs only what is missing; without root or
 # password-less sudo it prints the command to run and exits 1. The product itself needs none of it.
 #
 #   scripts/system-deps.sh            install what is missing
@@ -8,7 +8,7 @@
 set -eu
 
 PACKAGES="python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good
-gstreamer1.0-plugins-bad"
+gstreamer1.0-plugins-bad mosquitto"
 
 if ! command -v dpkg-query >/dev/null 2>&1 || ! command -v apt-get >/dev/null 2>&1; then
     echo "system-deps: this is no Debian or Ubuntu; install GStreamer's RTSP server with its" \
