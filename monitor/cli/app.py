@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 import monitor
-from monitor.cli import check, db, events, model, predict, replay, run
+from monitor.cli import check, dataset, db, events, model, predict, replay, run
 from monitor.config import LoggingConfig
 from monitor.errors import MonitorError
 from monitor.telemetry import configure_logging
@@ -26,6 +26,7 @@ app.add_typer(run.app)
 app.add_typer(check.app)
 app.add_typer(events.app, name="events")
 app.add_typer(db.app, name="db")
+app.add_typer(dataset.app, name="dataset")
 app.add_typer(model.app, name="model")
 app.add_typer(replay.app)
 app.add_typer(predict.app)
