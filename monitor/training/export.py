@@ -38,6 +38,9 @@ STALE: Final = ("inference.onnx", "inference.pdmodel", "inference.pdiparams.info
 """Files of former weights that would contradict the new ones."""
 
 GOLDEN: Final = "golden"
+MOST_GOLDEN: Final = 16
+"""Most golden pictures: the daemon scores them at every start."""
+
 _PICTURES: Final = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 
 
@@ -145,6 +148,12 @@ def _golden_pictures(given: Sequence[Path], existing: Path) -> list[Path]:
             read_picture(file)
             if found.setdefault(file.name, file) != file:
                 raise InputError("two golden pictures have one name", where=str(file))
+    if len(found) > MOST_GOLDEN:
+        raise InputError(
+            f"{len(found)} golden pictures are too many",
+            where=", ".join(map(str, given or [existing])),
+            remedy=f"a few suffice, {MOST_GOLDEN} are allowed: both classes, clear and doubtful",
+        )
     if given and not found:
         raise InputError("no golden picture there", where=", ".join(map(str, given)))
     return list(found.values())

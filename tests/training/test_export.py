@@ -93,11 +93,17 @@ def test_weights_that_do_not_fit(weights: Path, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_golden_pictures_are_looked_at_first(weights: Path, tmp_path: Path) -> None:
+def test_golden_pictures_are_looked_at_first(weights: Path, pictures: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no picture")
     with pytest.raises(InputError, match="no picture"):
         export_model(ExportJob(weights, tmp_path / "out", CARD, ARCH, (broken,)))
+    many = tmp_path / "many"
+    many.mkdir()
+    for index in range(17):
+        shutil.copyfile(pictures / "p0.png", many / f"{index}.png")
+    with pytest.raises(InputError, match="17 golden pictures are too many"):
+        export_model(ExportJob(weights, tmp_path / "out", CARD, ARCH, (many,)))
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(InputError, match="no golden picture"):
