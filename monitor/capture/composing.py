@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-import cv2
 import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
 from monitor.clock import Stamp
 from monitor.config import CameraConfig
+from monitor.imaging.views import stretch
 from monitor.imaging.zones import black_out, cut_zones
 from monitor.messages import Frame, Picture
 
@@ -53,13 +53,16 @@ class Composer:
 
 
 def shrink(picture: Picture, max_side: int) -> Picture:
-    """`picture` with its longer side at most `max_side` pixels; itself if it is small enough."""
+    """`picture` with its longer side at most `max_side` pixels; itself if it is small enough.
+
+    By the views' own resize: area averaging 1080p to 1280 pixels takes three times as long, and
+    with 5 frames a second a third of what decoding takes.
+    """
     height, width = picture.shape[:2]
     scale = max_side / max(height, width)
     if scale >= 1.0:
         return picture
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    return stretch(picture, max(1, round(width * scale)), max(1, round(height * scale)))
 
 
 def seconds_of(pts: int | None, time_base: Fraction | None) -> float | None:

@@ -74,7 +74,7 @@ class Reader:
         self._thread.start()
 
     def request_stop(self) -> None:
-        """Tell it to stop; returns at once, and no callback begins after that."""
+        """Tell it to stop; returns at once. Join it to be sure that no callback runs."""
         self._stop.set()
         self._status.stopped()
 

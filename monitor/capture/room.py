@@ -25,8 +25,9 @@ class CaptureRoom:
 
     `on_frame` gets every sampled Frame in the camera's own thread: it may be slow, which delays
     this camera only. `on_outage` gets one Outage when a camera is no longer seen (or cannot be
-    seen at start), with the stamp of its last picture; the next Frame ends it. Stopping is no
-    outage. `max_side`: longer side of `Frame.picture` in pixels.
+    seen at start), with the stamp of its last picture; the next Frame ends it. It must not block,
+    for the watchdog of all cameras calls it too. Stopping is no outage.
+    `max_side`: longer side of `Frame.picture` in pixels.
 
     Raises ConfigError for a source of no known kind.
     """
@@ -67,7 +68,7 @@ class CaptureRoom:
     def stop(self, timeout: float = 2.0) -> None:
         """Stop all readers within `timeout` seconds.
 
-        No callback begins after the call has begun. A thread that waits for a dead camera inside
+        No callback begins after it has returned. A thread that waits for a dead camera inside
         FFmpeg is left behind: it ends by itself at the camera's timeout, touching nothing.
         """
         deadline = time.monotonic() + timeout

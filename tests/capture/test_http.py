@@ -181,12 +181,12 @@ def test_the_watchdog_reports_a_reader_that_is_stuck_in_open(watch, monkeypatch)
 def test_stop_is_prompt_while_opening(watch, scheme: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"{scheme}://127.0.0.1:{silent.getsockname()[1]}/live"
-        watched = watch(camera(url, open_timeout=2.5))
+        watched = watch(camera(url, open_timeout=1.5))
         eventually(lambda: watched.stats().state is ReaderState.CONNECTING)
         time.sleep(0.2)
         begin = time.monotonic()
-        watched.room.stop(1.0)
-        assert time.monotonic() - begin < 1.3
+        watched.room.stop(0.5)
+        assert time.monotonic() - begin < 0.9
         assert watched.stats().state is ReaderState.STOPPED
         # The thread that was left behind ends at its timeout and says nothing any more.
         watched.room.stop(5.0)

@@ -141,7 +141,7 @@ def test_pictures_are_small_and_patches_come_from_the_full_size(tmp_path: Path) 
     assert full.picture.shape == (480, 640, 3)
     assert small.picture.shape == (120, 160, 3)
     expected = cv2.resize(full.picture, (160, 120), interpolation=cv2.INTER_AREA)
-    np.testing.assert_array_equal(small.picture, expected)
+    assert np.abs(small.picture.astype(int) - expected).max() <= 1
     np.testing.assert_array_equal(small.cuts[0].patches, full.cuts[0].patches)
     assert full.cuts[0].zone == "frame"
     assert full.cuts[0].patches.shape == (1, 224, 224, 3)

@@ -161,13 +161,13 @@ def test_resolution_changes_in_mid_stream(watch, rtsp_server, tmp_path: Path) ->
 
 def test_stop_is_prompt_while_a_camera_is_frozen(watch, rtsp_server, clip) -> None:
     server = rtsp_server({"cam": clip})
-    watched = watch(camera(server.url("cam"), read_timeout=2.5))
+    watched = watch(camera(server.url("cam"), read_timeout=2.0))
     eventually(lambda: streaming(watched, "cam"))
     server.freeze()
     time.sleep(0.3)
     begin = time.monotonic()
-    watched.room.stop(1.5)
-    assert time.monotonic() - begin < 1.8
+    watched.room.stop(0.5)
+    assert time.monotonic() - begin < 0.9
     assert watched.stats().state is ReaderState.STOPPED
     count = len(watched.frames["cam"])
     server.thaw()
@@ -186,26 +186,22 @@ def test_stop_is_prompt_while_streaming(watch, rtsp_server, clip) -> None:
 
 
 def test_reconnects_leave_nothing_behind(watch, rtsp_server, tmp_path: Path) -> None:
-    """Ten times opened and closed: threads and descriptors return to their level."""
+    """Twenty times opened and closed: threads and descriptors return to their level."""
     server = rtsp_server({"cam": Clip(write_clip(tmp_path / "a.au", gop=2))})
     viewer = watch({"viewer": camera(server.url("cam"))})  # keeps the server's pipeline warm
     eventually(lambda: streaming(viewer, "viewer"))
     seen = threading.Semaphore(0)
-
-    def lose(_frame: object) -> None:
-        seen.release()
-        raise SystemError("enough")  # logged by the reader, which goes on
 
     def levels() -> tuple[int, int]:
         gc.collect()
         return threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
 
     before = levels()
-    for _ in range(10):
+    for _ in range(20):
         reader = Reader(
             "cam",
             camera(server.url("cam")),
-            on_frame=lose,
+            on_frame=lambda _frame: seen.release(),
             on_outage=print,
             clock=SystemClock(),
             max_side=64,
