@@ -1,18 +1,21 @@
 #!/bin/sh
 # Install the Debian/Ubuntu packages that the tests need: GStreamer's RTSP server, which runs with
-# the system's own Python, and the MQTT broker mosquitto. Quick when all is there; installs only what is missing; without root or
-# password-less sudo it prints the command to run and exits 1. The product itself needs none of it.
+# the system's own Python, the MQTT broker mosquitto, and PostgreSQL and MariaDB, which the tests
+# start in folders of their own. Quick when all is there; installs only what is missing; without
+# root or password-less sudo it prints the command to run and exits 1. The product itself needs
+# none of it.
 #
 #   scripts/system-deps.sh            install what is missing
 #   scripts/system-deps.sh --check    install nothing, say what is missing (exit 1 if any)
 set -eu
 
 PACKAGES="python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good
-gstreamer1.0-plugins-bad mosquitto"
+gstreamer1.0-plugins-bad mosquitto postgresql mariadb-server-core mariadb-client-core"
 
 if ! command -v dpkg-query >/dev/null 2>&1 || ! command -v apt-get >/dev/null 2>&1; then
     echo "system-deps: this is no Debian or Ubuntu; install GStreamer's RTSP server with its" \
-        "Python bindings (gi, GstRtspServer 1.0) and the plugins base, good and bad" >&2
+        "Python bindings (gi, GstRtspServer 1.0) and the plugins base, good and bad," \
+        "mosquitto, PostgreSQL, and MariaDB's server and client" >&2
     exit 1
 fi
 

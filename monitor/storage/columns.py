@@ -5,14 +5,19 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import DateTime, Float, String
+from sqlalchemy import DateTime, String
 from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import Dialect
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.elements import ColumnElement
-from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+"""Constraint names, so that every migration can name what it changes."""
 
 NAME_LENGTH = 64
 """Longest camera or zone name (monitor.config.camera.check_name)."""
@@ -51,37 +56,3 @@ def name_type() -> String:
     """A camera or zone name, compared byte for byte (MariaDB would fold case by default)."""
     exact = mysql.VARCHAR(NAME_LENGTH, charset="utf8mb4", collation="utf8mb4_bin")
     return String(NAME_LENGTH).with_variant(exact, "mysql", "mariadb")
-
-
-class SecondsBetween(FunctionElement[float]):
-    """`later - earlier` of two UTCDateTime expressions, in seconds."""
-
-    type = Float()
-    inherit_cache = True
-
-    def __init__(self, earlier: ColumnElement[Any], later: ColumnElement[Any]) -> None:
-        super().__init__(earlier, later)
-
-
-def _operands(element: SecondsBetween, compiler: SQLCompiler, **kw: Any) -> tuple[str, str]:
-    earlier, later = element.clauses
-    return compiler.process(earlier, **kw), compiler.process(later, **kw)
-
-
-@compiles(SecondsBetween, "sqlite")
-def _sqlite(element: SecondsBetween, compiler: SQLCompiler, **kw: Any) -> str:
-    earlier, later = _operands(element, compiler, **kw)
-    return f"((julianday({later}) - julianday({earlier})) * 86400.0)"
-
-
-@compiles(SecondsBetween, "postgresql")
-def _postgresql(element: SecondsBetween, compiler: SQLCompiler, **kw: Any) -> str:
-    earlier, later = _operands(element, compiler, **kw)
-    return f"CAST(EXTRACT(EPOCH FROM ({later} - {earlier})) AS DOUBLE PRECISION)"
-
-
-@compiles(SecondsBetween, "mysql")
-@compiles(SecondsBetween, "mariadb")
-def _mariadb(element: SecondsBetween, compiler: SQLCompiler, **kw: Any) -> str:
-    earlier, later = _operands(element, compiler, **kw)
-    return f"(TIMESTAMPDIFF(MICROSECOND, {earlier}, {later}) / 1000000.0)"

@@ -18,6 +18,17 @@ from monitor.events.schema import migrate
 from monitor.events.snapshots import SnapshotStore
 from monitor.events.writer import EventWriter
 
+from .servers import MariaDB, PostgreSQL, Server
+
+ALL_BACKENDS = ("sqlite", "postgresql", "mariadb")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests of modules that say `BACKENDS = ALL_BACKENDS` on each of them."""
+    backends = getattr(metafunc.module, "BACKENDS", None)
+    if backends and "backend" in metafunc.fixturenames:
+        metafunc.parametrize("backend", backends, indirect=True)
+
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -27,11 +38,34 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """A PostgreSQL server."""
+    with PostgreSQL() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDB]:
+    """A MariaDB server."""
+    with MariaDB() as server:
+        yield server
+
+
 @pytest.fixture
-def url(template: Path, tmp_path: Path) -> str:
+def backend(request: pytest.FixtureRequest) -> str:
+    """Which database; SQLite unless the test's module names `BACKENDS`."""
+    return str(getattr(request, "param", "sqlite"))
+
+
+@pytest.fixture
+def url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty database with the present schema."""
-    shutil.copy(template, tmp_path / "monitor.db")
-    return f"sqlite:///{tmp_path}/monitor.db"
+    if backend == "sqlite":
+        shutil.copy(request.getfixturevalue("template"), tmp_path / "monitor.db")
+        return f"sqlite:///{tmp_path}/monitor.db"
+    server: Server = request.getfixturevalue(backend)
+    return server.empty_database()
 
 
 @pytest.fixture

@@ -16,7 +16,9 @@ from monitor.events.models import OccupancyEvent
 from monitor.messages import EndReason, PresenceState, Progress, Transition
 
 from .builders import NOON, at, closing, opening, progress
-from .conftest import rows
+from .conftest import ALL_BACKENDS, rows
+
+BACKENDS = ALL_BACKENDS
 
 EVENT = UUID("8f14e45f-ceea-467f-a0e6-1d2c3b4a5968")
 STORY: list[Message] = [
@@ -86,7 +88,9 @@ def test_every_order_of_arrival_makes_the_same_row(engine: Engine) -> None:
 
 
 @given(extra=st.lists(st.sampled_from(STORY), max_size=6))
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_repeating_messages_changes_nothing(engine: Engine, extra: list[Message]) -> None:
     tell(engine, *STORY)
     before = facts(rows(engine)[0])

@@ -17,7 +17,9 @@ from monitor.events.queries import EventFilter, all_events, find_events, get_eve
 from monitor.messages import EndReason
 
 from .builders import NOON
-from .conftest import rows
+from .conftest import ALL_BACKENDS, rows
+
+BACKENDS = ALL_BACKENDS
 
 ZONES = [("dock", "frame"), ("hall", "door"), ("hall", "desk"), ("yard", "frame")]
 

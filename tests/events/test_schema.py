@@ -14,6 +14,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine, inspect, text
 
 from monitor.errors import DatabaseError
+from monitor.alerts.models import Base as Alerts
 from monitor.events.database import open_database
 from monitor.events.models import Base
 from monitor.events.schema import (
@@ -40,7 +41,7 @@ def test_migrating_creates_folder_and_tables_and_may_be_repeated(tmp_path: Path)
 def test_the_models_are_what_the_migrations_create(engine: Engine) -> None:
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, Base.metadata) == []
+        assert compare_metadata(context, [Base.metadata, Alerts.metadata]) == []
 
 
 def test_down_and_up_again(url: str) -> None:

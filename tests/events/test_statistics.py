@@ -12,7 +12,10 @@ from monitor.events.queries import EventFilter
 from monitor.events.statistics import Grouping, Occupancy, occupancy
 
 from .builders import NOON
+from .conftest import ALL_BACKENDS
 from .test_queries import fill, row, seconds
+
+BACKENDS = ALL_BACKENDS
 
 HOUR = 3600.0
 

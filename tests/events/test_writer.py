@@ -23,7 +23,9 @@ from monitor.events.writer import EventWriter
 from monitor.messages import EndReason
 
 from .builders import JPEG, NOON, at, closing, opening, progress
-from .conftest import rows
+from .conftest import ALL_BACKENDS, rows
+
+BACKENDS = ALL_BACKENDS
 
 MakeWriter = Callable[[], EventWriter]
 
