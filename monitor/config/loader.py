@@ -126,7 +126,8 @@ def _above(path: KeyPath) -> list[KeyPath]:
 
 def _add_threshold_order(document: Document, error: ErrorDetails, path: KeyPath) -> None:
     """Point at the most specific line that sets either threshold, and say where the other is."""
-    keys = ("exit_threshold", "enter_threshold")
+    values = error.get("ctx", {})
+    keys = tuple(values)  # the lower one first
     levels = [path, *_above(path)]
     written = [
         (*level, key) for level in levels for key in keys if (*level, key) in document.places
@@ -135,11 +136,10 @@ def _add_threshold_order(document: Document, error: ErrorDetails, path: KeyPath)
     mine = str(culprit[-1])
     other = keys[1 - keys.index(mine)]
     other_path = next((candidate for candidate in written if candidate[-1] == other), None)
-    values = error.get("ctx", {})
     origin = "built in"
     if other_path:
         origin = f"{format_path(other_path)}, line {document.place(other_path).key[0]}"
-    relation, allowed = ("below", "less") if mine == "exit_threshold" else ("above", "more")
+    relation, allowed = ("below", "less") if mine == keys[0] else ("above", "more")
     document.add(
         culprit,
         f"{values[mine]:g} is not {relation} {other} {values[other]:g} ({origin})",

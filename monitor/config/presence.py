@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -13,8 +14,55 @@ THRESHOLD_ORDER = "threshold_order"
 """Error type of thresholds that contradict each other."""
 
 
+class PresenceMode(StrEnum):
+    """How scores are weighed."""
+
+    PLAIN = "plain"
+    """An average over scores, compared with thresholds."""
+    EVIDENCE = "evidence"
+    """A belief that gathers the log-odds of scores."""
+
+
+class EvidenceConfig(ConfigModel):
+    """How a belief P(someone) is gathered from scores; for calibrated scores only."""
+
+    enter_belief: float = Field(default=0.9, gt=0.0, lt=1.0)
+    """A belief at or above this is a hit."""
+
+    exit_belief: float = Field(default=0.1, gt=0.0, lt=1.0)
+    """A belief below this is evidence that nobody is there; in between nothing changes."""
+
+    correlation: Duration = Field(default=0.25, ge=0.0, le=600.0)
+    """How long the network's errors last: pictures closer together count as less than two."""
+
+    usual_absence: Duration = Field(default=300.0, gt=0.0)
+    """How long the place is usually empty."""
+
+    usual_stay: Duration = Field(default=60.0, gt=0.0)
+    """How long people usually stay."""
+
+    strongest: float = Field(default=0.999, gt=0.5, lt=1.0)
+    """The most that one picture counts for, and one minus it the least."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.exit_belief >= self.enter_belief:
+            raise PydanticCustomError(
+                THRESHOLD_ORDER,
+                "exit_belief {exit_belief} is not below enter_belief {enter_belief}",
+                {"exit_belief": self.exit_belief, "enter_belief": self.enter_belief},
+            )
+        return self
+
+
 class PresenceConfig(ConfigModel):
     """Hysteresis and debounce of one zone."""
+
+    mode: PresenceMode = PresenceMode.PLAIN
+    """plain: `smoothing`, `enter_threshold` and `exit_threshold`; evidence: `evidence` instead."""
+
+    evidence: EvidenceConfig = EvidenceConfig()
+    """Mode evidence: how the belief is gathered. The debounce (`*_after`, `enter_hits`) stays."""
 
     enter_threshold: float = Field(default=0.8, gt=0.0, lt=1.0)
     """A smoothed score at or above this is a hit: evidence that somebody is there."""

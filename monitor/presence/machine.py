@@ -35,12 +35,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from math import expm1
 from typing import TypeGuard
 
 from monitor.clock import Stamp
 from monitor.config.presence import PresenceConfig
 from monitor.messages import EndReason, PresenceState
+from monitor.presence.reading import Reading, read
 
 TOLERANCE = 1e-6
 """Seconds forgiven in comparisons: 5 frames/s give 0.5999… where 0.6 is meant."""
@@ -84,7 +84,8 @@ class Run:
 class ZoneState:
     """Everything the machine remembers of a zone; of constant size.
 
-    `since`: when the presence state began, back-dated. `seen`: the last observation.
+    `since`: when the presence state began, back-dated. `seen`: when the last observation was;
+    `score` and `reading`: what it was, None while nothing is remembered.
     `hits` and `clears`: the pending runs. `onset`: when an occupancy would have started if it
     were confirmed now. `evidence`: the last observation that speaks for somebody.
     `unseen`: since when the camera reports an outage.
@@ -94,12 +95,17 @@ class ZoneState:
     since: Stamp | None = None
     seen: Stamp | None = None
     score: float | None = None
-    smoothed: float | None = None
+    reading: Reading | None = None
     hits: Run | None = None
     clears: Run | None = None
     onset: Stamp | None = None
     evidence: Stamp | None = None
     unseen: Stamp | None = None
+
+    @property
+    def smoothed(self) -> float | None:
+        """The average (mode plain) or the belief (mode evidence)."""
+        return self.reading.level if self.reading is not None else None
 
     @property
     def pending(self) -> Pending | None:
@@ -187,37 +193,30 @@ def _back_in_sight(state: ZoneState, at: Stamp) -> ZoneState:
     """End an outage. Pictures taken before it, scored late, do not end it."""
     if state.unseen is None or at.monotonic <= state.unseen.monotonic:
         return state
-    return replace(state, smoothed=None, hits=None, clears=None, onset=None, unseen=None)
-
-
-def _smooth(state: ZoneState, observation: Observation, time_constant: float) -> float:
-    if state.smoothed is None or state.seen is None or time_constant <= 0.0:
-        return observation.score
-    weight = -expm1(-observation.at.since(state.seen) / time_constant)
-    # In this form a constant score stays exactly itself, also when it equals a threshold.
-    return state.smoothed + weight * (observation.score - state.smoothed)
+    return replace(state, reading=None, hits=None, clears=None, onset=None, unseen=None)
 
 
 def _look(state: ZoneState, observation: Observation, settings: PresenceConfig) -> ZoneState:
     """Sort the observation into the runs of evidence, without a verdict."""
-    at, score = observation.at, observation.score
-    smoothed = _smooth(state, observation, settings.smoothing)
-    hit, clear = smoothed >= settings.enter_threshold, smoothed < settings.exit_threshold
+    at = observation.at
+    reading = read(
+        observation.score,
+        state.reading,
+        at.since(state.seen) if state.seen is not None else 0.0,
+        occupied=state.presence is PresenceState.OCCUPIED,
+        settings=settings,
+    )
     open_to_enter = state.presence is not PresenceState.OCCUPIED
     open_to_exit = state.presence is not PresenceState.VACANT
-    # The first hit of a run has a high raw score, too (an average never exceeds what it
-    # averages), so evidence is never older than the onset.
-    rising = open_to_enter and (hit or score >= settings.enter_threshold)
-    present = not clear and score >= settings.exit_threshold
     return replace(
         state,
         seen=at,
-        score=score,
-        smoothed=smoothed,
-        hits=_grown(state.hits, at) if hit and open_to_enter else None,
-        clears=_grown(state.clears, at) if clear and open_to_exit else None,
-        onset=(state.onset or at) if rising else None,
-        evidence=at if present else state.evidence,
+        score=observation.score,
+        reading=reading,
+        hits=_grown(state.hits, at) if reading.hit and open_to_enter else None,
+        clears=_grown(state.clears, at) if reading.clear and open_to_exit else None,
+        onset=(state.onset or at) if reading.rising and open_to_enter else None,
+        evidence=at if reading.present else state.evidence,
     )
 
 

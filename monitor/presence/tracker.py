@@ -19,13 +19,15 @@ from monitor.messages import (
 from monitor.presence import machine
 from monitor.presence.machine import Change, Observation, Pending, ZoneState
 from monitor.presence.occupancy import Encode, Occupancy
+from monitor.presence.reading import thresholds
 
 
 @dataclass(frozen=True, slots=True)
 class ZoneStatus:
     """What is known of a zone right now, for people and health; scores are diagnostics.
 
-    `score` and `smoothed` are None while the zone is UNKNOWN for want of a signal. `since` is
+    `smoothed` is the level that is compared with the thresholds: the average, in mode evidence
+    the belief. It and `score` are None while the zone is UNKNOWN for want of a signal. `since` is
     back-dated to the evidence. `late` counts scores that came out of order and were ignored,
     `invalid` those that were no number in [0, 1].
     """
@@ -137,6 +139,7 @@ class ZoneTracker:
     def status(self) -> ZoneStatus:
         """What is known right now."""
         state = self._state
+        enter, leave = thresholds(self._settings)
         return ZoneStatus(
             camera=self._camera,
             zone=self._zone,
@@ -144,8 +147,8 @@ class ZoneTracker:
             pending=state.pending,
             score=state.score,
             smoothed=state.smoothed,
-            enter_threshold=self._settings.enter_threshold,
-            exit_threshold=self._settings.exit_threshold,
+            enter_threshold=enter,
+            exit_threshold=leave,
             since=state.since,
             seen=state.seen,
             event_id=self._event_id,

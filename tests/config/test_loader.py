@@ -174,6 +174,11 @@ def test_a_slip_in_defaults_is_reported_once_where_it_stands(tmp_path: Path) -> 
             "8:37: cameras.door.zones.desk.presence.enter_threshold: 0.6 is not above "
             "exit_threshold 0.7 (cameras.door.presence.exit_threshold, line 4); more than 0.7",
         ),
+        (
+            "defaults: {presence: {evidence: {exit_belief: 0.95}}}\n" + camera(),
+            "1:47: defaults.presence.evidence.exit_belief: 0.95 is not below enter_belief 0.9 "
+            "(built in); less than 0.9",
+        ),
     ],
 )
 def test_contradicting_thresholds_point_at_the_line_that_sets_them(

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from monitor.clock import Stamp
-from monitor.config.presence import PresenceConfig
+from monitor.config.presence import EvidenceConfig, PresenceConfig, PresenceMode
 from monitor.messages import EndReason, PresenceState
 from monitor.presence.machine import Change, Observation, ZoneState, lost, step, tick
 
 UNKNOWN, VACANT, OCCUPIED = PresenceState.UNKNOWN, PresenceState.VACANT, PresenceState.OCCUPIED
 EPOCH = Stamp(0.0, datetime(2026, 3, 1, tzinfo=UTC))
+unhurried = settings(deadline=None, max_examples=60)
 
 
 def at(seconds: float) -> Stamp:
@@ -58,6 +59,17 @@ configs = st.builds(
     max_gap=st.sampled_from([0.5, 3.0, 10.0]),
     smoothing=st.sampled_from([0.0, 0.3, 2.0]),
 )
+believers = st.builds(
+    lambda plain, **evidence: plain.model_copy(
+        update={"mode": PresenceMode.EVIDENCE, "evidence": EvidenceConfig(**evidence)}
+    ),
+    configs,
+    enter_belief=st.sampled_from([0.6, 0.95]),
+    exit_belief=st.sampled_from([0.05, 0.3]),
+    correlation=st.sampled_from([0.0, 0.5, 5.0]),
+    usual_stay=st.sampled_from([20.0, 60.0]),
+)
+either_mode = st.one_of(configs, believers)
 levels = st.integers(0, 20).map(lambda n: n / 20)
 gaps = st.sampled_from([0.04, 0.1, 0.2, 0.2, 0.2, 0.5, 1.0, 4.0])
 
@@ -74,7 +86,8 @@ def traces(draw: st.DrawFn) -> list[tuple[float, float]]:
     return trace
 
 
-@given(traces(), configs)
+@unhurried
+@given(traces(), either_mode)
 def test_changes_are_in_order_and_never_ahead_of_their_evidence(
     trace: list[tuple[float, float]], config: PresenceConfig
 ) -> None:
@@ -88,6 +101,7 @@ def test_changes_are_in_order_and_never_ahead_of_their_evidence(
         assert earlier.confirmed.monotonic <= later.confirmed.monotonic
 
 
+@unhurried
 @given(traces(), configs)
 def test_no_transition_without_its_evidence(
     trace: list[tuple[float, float]], config: PresenceConfig
@@ -115,6 +129,7 @@ def test_no_transition_without_its_evidence(
                 assert len(span) >= config.enter_hits
 
 
+@unhurried
 @given(st.lists(st.tuples(st.floats(0.4, 0.79999), gaps), max_size=60), st.booleans(), configs)
 def test_the_dead_band_never_changes_a_state(
     middling: list[tuple[float, float]], occupied: bool, config: PresenceConfig
@@ -135,7 +150,8 @@ def test_the_dead_band_never_changes_a_state(
 ORDER = {UNKNOWN: 0, VACANT: 0, OCCUPIED: 1}
 
 
-@given(traces(), configs, st.data())
+@unhurried
+@given(traces(), either_mode, st.data())
 def test_more_evidence_never_delays(
     trace: list[tuple[float, float]], config: PresenceConfig, data: st.DataObject
 ) -> None:
@@ -148,22 +164,28 @@ def test_more_evidence_never_delays(
         assert ORDER[high.presence] >= ORDER[low.presence]
 
 
+@unhurried
 @given(
-    st.lists(st.integers(8, 40), min_size=1, max_size=8),
-    st.sampled_from([0.0, 0.3]),
+    st.lists(st.integers(12, 40), min_size=1, max_size=6),
+    st.sampled_from(
+        [
+            PresenceConfig(smoothing=0.0, enter_hits=2, exit_after=2.0),
+            PresenceConfig(smoothing=0.3, enter_hits=2, exit_after=2.0),
+            PresenceConfig(mode=PresenceMode.EVIDENCE, enter_hits=2, exit_after=2.0),
+        ]
+    ),
     st.floats(0.0, 0.4),
 )
 def test_two_and_ten_frames_a_second_see_the_same(
-    spans: list[int], smoothing: float, phase: float
+    spans: list[int], config: PresenceConfig, phase: float
 ) -> None:
     """Spans of half seconds, empty and occupied in turn: the same events within the debounce."""
-    config = PresenceConfig(smoothing=smoothing, enter_hits=2, exit_after=2.0)
     edges = [0.0]
-    for span in [4, *spans, 12]:
+    for span in [4, *spans, 16]:
         edges.append(edges[-1] + span / 2)
 
     def level(second: float) -> float:
-        return 0.95 if sum(edge <= second for edge in edges) % 2 == 0 else 0.02
+        return 0.99 if sum(edge <= second for edge in edges) % 2 == 0 else 0.01
 
     def events(fps: float) -> list[tuple[PresenceState, float, float]]:
         count = int((edges[-1] - phase) * fps)
@@ -179,14 +201,14 @@ def test_two_and_ten_frames_a_second_see_the_same(
 
 
 def test_a_long_run_neither_grows_nor_drifts() -> None:
-    """200,000 observations, eleven hours at 5 frames/s: a visit every 100 s, always alike."""
+    """120,000 observations, almost seven hours at 5 frames/s: a visit every 100 s, always alike."""
     config = PresenceConfig(exit_after=2.0)
     cycle = constant(0.05, 0, 60) + constant(0.97, 60, 100)
     state = ZoneState()
     opened = closed = 0
     sizes = []
-    for lap in range(400):
-        if lap == 360:
+    for lap in range(240):
+        if lap == 220:
             tracemalloc.start()
         for second, score in cycle:
             result = step(state, Observation(at(100.0 * lap + second), score), config)
@@ -196,10 +218,10 @@ def test_a_long_run_neither_grows_nor_drifts() -> None:
                 closed += change.end_reason is EndReason.VACATED
                 offset = round(change.at.monotonic % 100.0, 3)
                 assert offset in (0.0, 60.0, 99.8)
-        if lap >= 360:
+        if lap >= 220:
             sizes.append(tracemalloc.get_traced_memory()[0])
     tracemalloc.stop()
-    assert (opened, closed) == (400, 399)
+    assert (opened, closed) == (240, 239)
     assert sizes[-1] - sizes[0] < 10_000
 
 
@@ -350,4 +372,4 @@ class AgainstReference(RuleBasedStateMachine):
 
 
 TestAgainstReference = AgainstReference.TestCase
-TestAgainstReference.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestAgainstReference.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.presence.metrics import (
@@ -104,6 +104,7 @@ spans = st.lists(
 )
 
 
+@settings(deadline=None, max_examples=50)
 @given(spans, spans)
 def test_the_accuracy_is_that_of_looking_every_tenth_of_a_second(
     events: list[Span], truth: list[Span]
