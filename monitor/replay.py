@@ -30,13 +30,17 @@ PICTURE_SIDE = 320
 
 @dataclass(frozen=True, slots=True)
 class ReplayEvent:
-    """One occupancy, in seconds of media time; scores are P(someone) in [0, 1]."""
+    """One occupancy, in seconds of media time; scores are P(someone) in [0, 1].
+
+    `start_s` and `end_s` are back-dated to the evidence; `confirmed_s` is when it was told.
+    """
 
     camera: str
     zone: str
     start_s: float
     end_s: float
     peak_score: float
+    confirmed_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +164,7 @@ class _Collector:
                 start_s=round(opened.at.monotonic, 3),
                 end_s=round(message.at.monotonic, 3),
                 peak_score=round(message.summary.peak_score, 4),
+                confirmed_s=round(opened.confirmed.monotonic, 3),
             )
         )
 

@@ -12,8 +12,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+
+
+WIDE = 160
+"""Characters a line where nobody says how wide it may be."""
 
 
 class Format(StrEnum):
@@ -41,10 +46,13 @@ def print_rows(
         writer.writeheader()
         writer.writerows({key: _cell(row.get(key)) for key in columns} for row in rows)
     else:
-        table = Table(*columns, title=title or None)
+        table = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+        for column in columns:
+            table.add_column(column.replace("_", " "), overflow="fold")
         for row in rows:
             table.add_row(*(_cell(row.get(key)) for key in columns))
-        Console().print(table)
+        # A pipe has no width of its own: let nothing be cut there.
+        Console(width=None if sys.stdout.isatty() else WIDE).print(table)
 
 
 def _plain(value: object) -> str:

@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from monitor.capture import probe_recording
+from monitor.cli import truth
 from monitor.cli.output import Format, FormatOption, print_rows
-from monitor.config import (
-    CameraConfig,
-    InferenceConfig,
-    MonitorConfig,
-    ViewKind,
-    load_config,
-)
+from monitor.cli.replay_plot import plot
+from monitor.config import CameraConfig, InferenceConfig, MonitorConfig, ViewKind, load_config
 from monitor.errors import InputError, UsageError
+from monitor.presence.metrics import Span
 from monitor.replay import Replayer, ReplayResult, camera_name, videos_in
+
+COLUMNS = ("source", "camera", "zone", "start_s", "end_s", "peak_score")
 
 app = typer.Typer()
 
@@ -34,13 +42,20 @@ def replay(
         Path | None, typer.Option("--config", "-c", help="Take model and settings from this file.")
     ] = None,
     camera: Annotated[
-        str | None, typer.Option("--camera", help="Which camera's settings and zones to use.")
+        str | None, typer.Option(help="Which camera's settings and zones to use.")
     ] = None,
     model: Annotated[
-        Path | None, typer.Option("--model", help="Model folder; overrides the configuration.")
+        Path | None, typer.Option(help="Model folder; overrides the configuration.")
     ] = None,
     view: Annotated[
-        ViewKind | None, typer.Option("--view", help="View; overrides the configuration.")
+        ViewKind | None, typer.Option(help="View; overrides the configuration.")
+    ] = None,
+    truth_file: Annotated[
+        Path | None,
+        typer.Option("--truth", help='JSON: {"clip.mp4": {"someone": [[start_s, end_s], …]}}.'),
+    ] = None,
+    plots: Annotated[
+        Path | None, typer.Option("--plots", help="Folder for a PNG a recording.")
     ] = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
@@ -48,32 +63,32 @@ def replay(
 
     Media time is the clock, so the events are those a live camera would have given. JSON is one
     object a video: source, duration_s, frames_decoded, frames_scored, events (camera, zone,
-    start_s, end_s, peak_score). Unreadable videos are named on stderr and skipped; exit 66.
+    start_s, end_s, peak_score), and with `--truth` the metrics. Unreadable videos are named on
+    stderr and skipped; then the exit code is 66.
 
     Example: `run_monitor.py replay clip.mp4 --config configs/demo.yaml --camera workshop`
     """
     paths = list(videos_in(videos))
     if not paths:
         raise InputError("there is no video in it", where=" ".join(map(str, videos)))
+    known = truth.read_truth(truth_file) if truth_file else None
     inference, settings = _settings(config, camera, model, view)
-    failed = False
-    rows: list[dict[str, Any]] = []
-    with Replayer(inference) as replayer:
-        for path in paths:
-            try:
-                result = _replay_one(replayer, path, camera or camera_name(path), settings)
-            except InputError as error:
-                sys.stderr.write(f"{error}\n")
-                failed = True
-                continue
-            if output is Format.JSON:
-                sys.stdout.write(json.dumps(_as_json(result), ensure_ascii=False) + "\n")
-                sys.stdout.flush()
-            rows += [{"source": result.source, **asdict(event)} for event in result.events]
-    if output is not Format.JSON:
-        columns = ("source", "camera", "zone", "start_s", "end_s", "peak_score")
-        print_rows(rows, columns, output, title=f"{len(rows)} events in {len(paths)} recordings")
-    if failed:
+    name = camera if config else None
+    results = []
+    for result in _replay(paths, inference, settings, name):
+        results.append(result)
+        spans = None if known is None else known.get(Path(result.source).name)
+        if known is not None and spans is None:
+            sys.stderr.write(f"{result.source}: {truth_file} says nothing of it\n")
+        if plots is not None:
+            plot(result, settings, spans, plots / f"{camera_name(Path(result.source))}.png")
+        if output is Format.JSON:
+            metrics = None if spans is None else truth.summary(truth.judge(result, spans))
+            sys.stdout.write(json.dumps(_as_json(result, metrics), ensure_ascii=False) + "\n")
+            sys.stdout.flush()
+    if output is not Format.JSON and results:
+        _print(results, known, output)
+    if len(results) < len(paths):
         raise typer.Exit(InputError.exit_code)
 
 
@@ -105,25 +120,51 @@ def _camera(config: MonitorConfig, name: str | None) -> CameraConfig:
     raise UsageError(what, remedy=f"--camera is one of: {known}")
 
 
-def _replay_one(replayer: Replayer, path: Path, name: str, settings: CameraConfig) -> ReplayResult:
-    duration = probe_recording(path).duration_s
+def _replay(
+    paths: list[Path], inference: InferenceConfig, settings: CameraConfig, camera: str | None
+) -> Iterator[ReplayResult]:
+    """Each recording's result; what cannot be read is named and left out."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
-        task = progress.add_task(path.name, total=duration or None)
-        return replayer.run(
-            path,
-            name,
-            settings,
-            on_progress=lambda seconds: progress.update(task, completed=seconds),
-        )
+    bars = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
+    with Replayer(inference) as replayer, bars:
+        for path in paths:
+            task = bars.add_task(path.name)
+            try:
+                bars.update(task, total=probe_recording(path).duration_s or None)
+                advance = partial(_advance, bars, task)
+                yield replayer.run(path, camera or camera_name(path), settings, on_progress=advance)
+            except InputError as error:
+                sys.stderr.write(f"{error}\n")
+            bars.remove_task(task)
 
 
-def _as_json(result: ReplayResult) -> dict[str, Any]:
-    return {
+def _advance(bars: Progress, task: TaskID, seconds: float) -> None:
+    bars.update(task, completed=seconds)
+
+
+def _print(
+    results: list[ReplayResult], known: dict[str, list[Span]] | None, output: Format
+) -> None:
+    events = [{"source": each.source, **asdict(event)} for each in results for event in each.events]
+    if known is None or output is Format.TABLE:
+        title = f"{len(events)} events in {len(results)} recordings"
+        print_rows(events, COLUMNS, output, title=title)
+    if known is not None:
+        judged = [
+            (name, truth.judge(each, known[name]))
+            for each in results
+            if (name := Path(each.source).name) in known
+        ]
+        columns = truth.TABLE_COLUMNS if output is Format.TABLE else truth.COLUMNS
+        print_rows(truth.rows(judged), columns, output, title="against the truth")
+
+
+def _as_json(result: ReplayResult, metrics: dict[str, float | int | None] | None) -> dict[str, Any]:
+    told = {
         "source": result.source,
         "duration_s": result.duration_s,
         "frames_decoded": result.frames_decoded,
         "frames_scored": result.frames_scored,
         "events": [asdict(event) for event in result.events],
     }
+    return told if metrics is None else {**told, "metrics": metrics}
