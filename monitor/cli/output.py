@@ -16,7 +16,6 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-
 WIDE = 160
 """Characters a line where nobody says how wide it may be."""
 
