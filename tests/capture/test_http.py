@@ -109,6 +109,18 @@ def test_a_stream_that_ends_is_opened_again(watch, http: Server) -> None:
     assert watched.reasons()[0] == "ended"
 
 
+def test_a_stream_of_which_nothing_can_be_decoded_is_opened_again(
+    watch, http: Server, monkeypatch
+) -> None:
+    monkeypatch.setattr("monitor.capture.decoding.Decoder.frames", lambda *_: iter(()))
+    monkeypatch.setattr("monitor.capture.reader.UNDECODABLE_LIMIT", 0.3)
+    watched = watch(camera(http.url("/live")))
+    eventually(lambda: watched.stats().reconnects >= 1)
+    assert watched.reasons() == ["corrupt"]
+    monkeypatch.undo()
+    eventually(lambda: watched.stats().state is ReaderState.STREAMING)
+
+
 def test_twenty_reconnects_leave_nothing_behind(http: Server) -> None:
     """Through the reader's own loop; threads and descriptors return to their level."""
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import av
+import av.error
 import cv2
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from rtsp_server.clips import write_clip, write_video
 
 from capture.observing import camera
 from monitor.capture import Recording, probe_recording, read_recording
+from monitor.capture.decoding import Decoder
 from monitor.clock import MediaClock
 from monitor.config import CameraConfig
 from monitor.errors import InputError
@@ -132,6 +134,26 @@ def test_a_truncated_file_gives_what_it_has(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mkv", frames=60)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     assert 2 <= len(list(read(path))) < 20
+
+
+@pytest.mark.parametrize("good", [0, 10])
+def test_a_disk_that_fails_while_it_is_read(video: Path, monkeypatch, good: int) -> None:
+    """What came before is kept; if nothing came, it is an error."""
+
+    class Failing(Decoder):
+        def frames(self, packet):
+            if self.decoded >= good:
+                raise av.error.OSError(5, "input/output error")
+            return super().frames(packet)
+
+    monkeypatch.setattr("monitor.capture.recordings.Decoder", Failing)
+    recording = read(video)
+    if good:
+        assert len(list(recording)) == 4
+        assert recording.decoded == good
+    else:
+        with pytest.raises(InputError):
+            list(recording)
 
 
 def test_pictures_are_small_and_patches_come_from_the_full_size(tmp_path: Path) -> None:

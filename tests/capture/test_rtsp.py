@@ -19,7 +19,7 @@ from monitor.clock import SystemClock
 
 pytestmark = pytest.mark.rtsp
 
-STEADY = 0.75
+STEADY = 1.0
 """Seconds between two of 5 frames a second that are allowed on a busy machine."""
 
 
