@@ -8,12 +8,13 @@ import warnings
 import typer
 
 from monitor.cli.model_measure import evaluate, infer
+from monitor.cli.model_search import search
 from monitor.cli.model_ship import convert, export, fetch, verify
 from monitor.cli.model_train import distill, train
 
 app = typer.Typer(no_args_is_help=True)
 
-for command in (train, distill, evaluate, infer, export, convert, fetch, verify):
+for command in (train, distill, search, evaluate, infer, export, convert, fetch, verify):
     app.command()(command)
 
 

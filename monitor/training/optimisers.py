@@ -19,7 +19,8 @@ def build_optimiser(
     """An optimiser over all trainable parameters of `layers`.
 
     Networks carry their stages' `lr_mult_list` in their parameters' attributes. Norm layers
-    are exempt from decay (PaddleClas: BatchNorm of PP-LCNet has L2 0); with AdamW biases too.
+    are exempt from decay (PaddleClas: BatchNorm of PP-LCNet has L2 0); with AdamW biases and
+    position tables too (SwinTransformer_tiny_patch4_window7_224.yaml).
     """
     exempt = {
         parameter.name
@@ -43,7 +44,12 @@ def build_optimiser(
             weight_decay=L2Decay(config.l2),
             grad_clip=clip,
         )
-    exempt |= {parameter.name for parameter in parameters if parameter.ndim == 1}
+    exempt |= {
+        parameter.name
+        for layer in layers
+        for name, parameter in layer.named_parameters()
+        if parameter.ndim == 1 or name.endswith("relative_position_bias_table")
+    }
     return paddle.optimizer.AdamW(
         config.learning_rate,
         parameters=parameters,

@@ -397,7 +397,7 @@ class _Run:
             "seconds": self._elapsed(),
             "epochs": self._history.epochs,
             "steps": self._history.steps,
-            "settings": _settings(self._config),
+            "settings": settings_of(self._config),
             "data": self._data_digest(),
         }
         save_checkpoint(self._config.output_dir / FILE_NAME, Checkpoint(parts, progress))
@@ -422,7 +422,7 @@ class _Run:
         return progress
 
     def _refuse_changes(self, progress: Mapping[str, Any]) -> None:
-        then, now = progress["settings"], _settings(self._config)
+        then, now = progress["settings"], settings_of(self._config)
         changed = sorted(key for key in then.keys() | now.keys() if then.get(key) != now.get(key))
         if progress["data"] != self._data_digest():
             changed.append("the listed pictures")
@@ -450,7 +450,7 @@ def _arrays(state: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _settings(config: TrainConfig) -> dict[str, Any]:
+def settings_of(config: TrainConfig) -> dict[str, Any]:
     """The settings that decide about the weights, flat."""
     tree = config.model_dump(mode="json", exclude=MAY_DIFFER | {"data"})
     tree["data"] = config.data.model_dump(mode="json", exclude=MAY_DIFFER_IN_DATA)
