@@ -7,6 +7,7 @@ import os
 from alembic import context
 from sqlalchemy import Connection
 
+from monitor.alerts.models import Base as Alerts
 from monitor.events.database import open_database, writing
 from monitor.events.models import Base
 
@@ -18,7 +19,7 @@ def run(connection: Connection) -> None:
     """
     context.configure(
         connection=connection,
-        target_metadata=Base.metadata,
+        target_metadata=[Base.metadata, Alerts.metadata],
         render_as_batch=True,
         transactional_ddl=connection.dialect.name != "mariadb",
     )

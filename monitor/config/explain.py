@@ -69,7 +69,9 @@ def _step(slot: Slot, part: str | int) -> Slot | None:
         known = slot.model.model_fields.get(str(part))
         if known is None:
             return None
-        return Slot(known.annotation, tuple(known.metadata), known.description or "")
+        return _optional(
+            Slot(known.annotation, tuple(known.metadata), known.description or "")
+        )
     origin, arguments = get_origin(slot.kind), get_args(slot.kind)
     if origin is dict:
         return _unwrapped(arguments[1])
@@ -78,6 +80,13 @@ def _step(slot: Slot, part: str | int) -> Slot | None:
     if origin is tuple and isinstance(part, int) and part < len(arguments):
         return _unwrapped(arguments[part])
     return None
+
+
+def _optional(slot: Slot) -> Slot:
+    """`X | None` takes what X takes."""
+    arms = [kind for kind in get_args(slot.kind) if kind is not NoneType]
+    optional = get_origin(slot.kind) in (Union, UnionType) and len(arms) == 1
+    return Slot(arms[0], slot.limits, slot.description) if optional else slot
 
 
 def _unwrapped(kind: Any) -> Slot:

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
+from monitor.config.alerts import AlertConfig
 from monitor.config.base import ConfigModel
 from monitor.config.camera import CameraConfig, CameraSettings, Name
 from monitor.config.inference import InferenceConfig
@@ -23,6 +24,7 @@ class MonitorConfig(ConfigModel):
     retention: RetentionConfig = RetentionConfig()
     web: WebConfig = WebConfig()
     logging: LoggingConfig = LoggingConfig()
+    alerts: AlertConfig = AlertConfig()
 
     defaults: CameraSettings = CameraSettings()
     """Settings of every camera that does not say otherwise."""

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from monitor.config.alert_checks import check_alerts
 from monitor.config.base import format_duration
 from monitor.config.camera import CameraConfig
 from monitor.config.problems import KeyPath, Severity
@@ -27,6 +28,7 @@ def look_around(config: MonitorConfig) -> Iterator[Finding]:
     if not any(camera.enabled for camera in config.cameras.values()):
         what, allowed = "no camera is enabled", "enabled: true for at least one"
         yield ("cameras",), what, allowed, Severity.WARNING
+    yield from check_alerts(config)
 
 
 def _check_model(folder: Path) -> Iterator[Finding]:

@@ -20,6 +20,10 @@ from monitor.events.spool import Spool
 from monitor.messages import Progress
 from monitor.telemetry import get_logger
 
+InTransaction = Callable[[Session, Message], None]
+"""Called for each message in the transaction that commits it, after its row is in place. A
+message may come again (the spool replays), so whatever it writes must be idempotent, too."""
+
 log = get_logger(__name__)
 
 
@@ -45,6 +49,7 @@ class Committer:
         rejects: Spool,
         clock: Clock,
         report: Callable[[Commit], None] | None,
+        in_transaction: InTransaction | None = None,
     ) -> None:
         self._readable = engine
         self._writable = writing(engine)
@@ -53,6 +58,7 @@ class Committer:
         self._rejects = rejects
         self._clock = clock
         self._report = report
+        self._in_transaction = in_transaction
 
     def write(self, messages: Sequence[Message]) -> None:
         """Commit all messages and the pictures that are in place.
@@ -90,6 +96,10 @@ class Committer:
             apply(session, messages, now)
             for event_id, path in paths.items():
                 set_snapshot(session, event_id, path, now)
+            if self._in_transaction is not None:
+                session.flush()
+                for message in messages:
+                    self._in_transaction(session, message)
 
     def _require_file(self) -> None:
         """SQLite goes on writing happily into a file that somebody deleted; do not let it."""

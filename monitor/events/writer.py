@@ -24,7 +24,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from monitor.clock import Clock
 from monitor.errors import DatabaseError
 from monitor.events.apply import Message, coalesce
-from monitor.events.commit import Commit, Committer
+from monitor.events.commit import Commit, Committer, InTransaction
 from monitor.events.database import explain
 from monitor.events.snapshots import OwedSnapshots, SnapshotStore
 from monitor.events.spool import Spool
@@ -69,7 +69,8 @@ class EventWriter:
 
     `spool`: file that takes messages while the database is away; those of an earlier process
     are replayed first. `snapshots`: None keeps no pictures. `on_committed` is called on the
-    writer thread after each commit, at least once a message; it must be quick.
+    writer thread after each commit, at least once a message; it must be quick. `in_transaction`
+    adds what has to commit together with a message (`monitor.events.commit.InTransaction`).
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class EventWriter:
         snapshots: SnapshotStore | None,
         clock: Clock,
         on_committed: Callable[[Commit], None] | None = None,
+        in_transaction: InTransaction | None = None,
     ) -> None:
         self._url = engine.url
         self._clock = clock
@@ -87,7 +89,12 @@ class EventWriter:
         self._spool = _open_spool(spool)
         self._rejects = _open_spool(spool.with_name(f"{spool.name}.rejected"))
         self._committer = Committer(
-            engine, pictures=self._pictures, rejects=self._rejects, clock=clock, report=on_committed
+            engine,
+            pictures=self._pictures,
+            rejects=self._rejects,
+            clock=clock,
+            report=on_committed,
+            in_transaction=in_transaction,
         )
         self._spooled_since = clock.now().monotonic
         self._spool_reason = ""

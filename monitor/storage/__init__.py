@@ -1,1 +1,1 @@
-"""What every room that keeps rows stands on: opening a database, and column types for all of them."""
+"""What every room that keeps rows stands on: opening a database, and its column types."""

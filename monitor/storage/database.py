@@ -169,7 +169,8 @@ def is_refused(error: Exception) -> bool:
         return True
     if isinstance(error, StatementError) and not isinstance(error, DBAPIError):
         return True  # a value that cannot be bound
-    return str(_server_fields(error).get("C", "")).startswith(("22", "23"))  # SQLSTATE classes
+    state = _server_fields(error).get("C") or getattr(getattr(error, "orig", None), "sqlstate", "")
+    return str(state).startswith(("22", "23"))  # SQLSTATE: data exception, constraint violation
 
 
 def _server_fields(error: Exception) -> dict[str, Any]:

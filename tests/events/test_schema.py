@@ -13,8 +13,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, inspect, text
 
-from monitor.errors import DatabaseError
 from monitor.alerts.models import Base as Alerts
+from monitor.errors import DatabaseError
 from monitor.events.database import open_database
 from monitor.events.models import Base
 from monitor.events.schema import (

@@ -1,0 +1,1 @@
+"""The channels: one module a kind, all behind `monitor.alerts.notices.Channel`."""

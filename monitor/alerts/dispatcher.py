@@ -1,0 +1,333 @@
+"""One thread a channel: takes what is due, tries it, notes what came of it.
+
+A delivery is noted as sent after it was sent, so a crash in between sends it again with the same
+key. Deliveries of one zone go in order: while one waits for its next try, later ones wait too.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import Engine, select, update
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session, aliased
+
+from monitor.alerts.limits import Breaker, Rate, backoff
+from monitor.alerts.models import AlertRow, DeliveryRow
+from monitor.alerts.notices import Channel, Notice, RefusedError, UnavailableError
+from monitor.alerts.outbox import DeliveryState
+from monitor.clock import Clock
+from monitor.storage.database import explain, writing
+from monitor.telemetry import get_logger, redact
+
+BATCH = 32
+"""Deliveries noted in one transaction: what a kill -9 may send twice."""
+
+POLL = 1.0
+"""Seconds between two looks when nobody says that there is something new."""
+
+KEPT_LATENCIES = 1024
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelStats:
+    """A channel since the start. `trouble`: why it does not work now; empty when it does.
+
+    `latencies`: seconds from the alert (or the end of its gathering) to its delivery.
+    """
+
+    name: str
+    kind: str
+    trouble: str
+    sent: int
+    retried: int
+    dead: int
+    latencies: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    id: int
+    place: str
+    attempts: int
+    owed_since: datetime
+    notice: Notice
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """What to note of a delivery: sent, dead, or when to try again."""
+
+    id: int
+    state: DeliveryState
+    at: datetime
+    error: str
+
+
+class Dispatcher:
+    """Delivers what one channel owes. `make` builds the channel, on the thread that uses it."""
+
+    def __init__(
+        self,
+        name: str,
+        kind: str,
+        make: Callable[[], Channel],
+        engine: Engine,
+        *,
+        clock: Clock,
+        per_minute: float | None = None,
+        picture: Callable[[UUID], bytes | None] = lambda _id: None,
+    ) -> None:
+        self.name = name
+        self._kind = kind
+        self._make = make
+        self._engine = writing(engine)
+        self._clock = clock
+        self._picture = picture
+        self._channel: Channel | None = None
+        self._breaker = Breaker(random.random)
+        self._rate = Rate(per_minute)
+        self._unsettled: list[_Result] = []
+        self._recovered = False
+        self._news = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"alerts-{name}", daemon=True)
+        self._trouble = ""
+        self._sent = self._retried = self._dead = 0
+        self._latencies: deque[float] = deque(maxlen=KEPT_LATENCIES)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Something new may be due."""
+        self._news.set()
+
+    def stop(self, timeout: float) -> bool:
+        """End after the try in progress; whether that was in time."""
+        self._stopping.set()
+        self._news.set()
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
+        if not self._thread.is_alive() and self._channel is not None:
+            self._channel.close()
+        return not self._thread.is_alive()
+
+    def stats(self) -> ChannelStats:
+        """How it fares."""
+        return ChannelStats(
+            name=self.name,
+            kind=self._kind,
+            trouble=self._trouble,
+            sent=self._sent,
+            retried=self._retried,
+            dead=self._dead,
+            latencies=list(self._latencies),
+        )
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._news.clear()
+            try:
+                pause = self._turn()
+            except SQLAlchemyError as error:
+                log.error("the outbox cannot be used", channel=self.name,
+                          reason=explain(error, self._engine.url).what)  # fmt: skip
+                pause = POLL
+            except Exception:
+                log.exception("a channel stumbled", channel=self.name)
+                pause = 10 * POLL
+            if pause > 0.0:
+                self._news.wait(pause)
+
+    def _now(self) -> float:
+        return self._clock.now().monotonic
+
+    def _turn(self) -> float:
+        """Deliver one batch; seconds until the next look."""
+        self._settle()
+        if (wait := self._breaker.wait(self._now())) > 0.0:
+            return wait
+        batch = self._due(1 if self._breaker.open else BATCH)
+        blocked: set[str] = set()
+        for due in batch:
+            if due.place in blocked:
+                continue
+            if not self._take_token():
+                break
+            if not self._try(due):
+                blocked.add(due.place)
+                if self._breaker.open:
+                    break
+        self._settle()
+        if self._breaker.open:
+            return self._breaker.wait(self._now())
+        return 0.0 if batch else POLL
+
+    def _take_token(self) -> bool:
+        """Wait until the rate lets one more go; False when stopping."""
+        while (wait := self._rate.wait(self._now())) > 0.0:
+            if self._stopping.wait(wait):
+                return False
+        return not self._stopping.is_set()
+
+    def _try(self, due: _Due) -> bool:
+        """One try; whether the zone's next one may follow."""
+        try:
+            if self._channel is None:
+                self._channel = self._make()
+            self._channel.send(due.notice)
+        except RefusedError as error:
+            self._breaker.succeeded()
+            self._note(due, DeliveryState.DEAD, self._clock.now().utc, f"refused: {error}")
+            self._dead += 1
+            log.error("an alert was refused", channel=self.name, alert=str(due.notice.id),
+                      reason=redact(str(error)))  # fmt: skip
+            return True
+        except Exception as error:  # noqa: BLE001 - whatever a library raises, the alert stays
+            self._failed(due, error)
+            return False
+        now = self._clock.now().utc
+        self._note(due, DeliveryState.SENT, now, "")
+        self._sent += 1
+        self._latencies.append((now - due.owed_since).total_seconds())
+        if self._breaker.succeeded():
+            self._recovered = True
+            log.info("a channel works again", channel=self.name)
+        self._trouble = ""
+        return True
+
+    def _failed(self, due: _Due, error: Exception) -> None:
+        known = isinstance(error, UnavailableError)
+        said = redact(str(error) if known else f"{type(error).__name__}: {error}")[:200]
+        self._breaker.failed(self._now())
+        pause = backoff(due.attempts + 1, random.random)
+        again = self._clock.now().utc + timedelta(seconds=pause)
+        self._note(due, DeliveryState.PENDING, again, said)
+        self._retried += 1
+        if not self._trouble:
+            log.warning("a channel does not work", channel=self.name, reason=said)
+        self._trouble = said
+
+    def _note(self, due: _Due, state: DeliveryState, at: datetime, error: str) -> None:
+        self._unsettled.append(_Result(due.id, state, at, redact(error)[:255]))
+
+    def _due(self, limit: int) -> list[_Due]:
+        """What may be tried now, in order; zones whose earlier delivery waits are left out."""
+        now = self._clock.now().utc
+        earlier = aliased(DeliveryRow)
+        pending = DeliveryState.PENDING.value
+        waits = select(earlier.id).where(
+            earlier.channel == self.name,
+            earlier.state == pending,
+            earlier.place == DeliveryRow.place,
+            earlier.id < DeliveryRow.id,
+            earlier.attempts > 0,
+            earlier.next_attempt_at > now,
+        )
+        query = (
+            select(DeliveryRow, AlertRow)
+            .join(AlertRow, AlertRow.id == DeliveryRow.alert_id)
+            .where(
+                DeliveryRow.channel == self.name,
+                DeliveryRow.state == pending,
+                DeliveryRow.next_attempt_at <= now,
+                ~waits.exists(),
+            )
+            .order_by(DeliveryRow.id)
+            .limit(limit)
+        )
+        with Session(self._engine.execution_options(writes=False)) as session:
+            found = session.execute(query).all()
+            batch = [self._make_due(session, row, alert) for row, alert in found
+                     if row.expires_at > now]  # fmt: skip
+        self._expire([row for row, _ in found if row.expires_at <= now], now)
+        return batch
+
+    def _expire(self, rows: Sequence[DeliveryRow], now: datetime) -> None:
+        for row in rows:
+            why = f"expired; {row.last_error}" if row.last_error else "expired"
+            self._unsettled.append(_Result(row.id, DeliveryState.DEAD, now, why[:255]))
+            self._dead += 1
+            log.error("an alert expired undelivered", channel=self.name, alert=str(row.alert_id))
+
+    def _make_due(self, session: Session, row: DeliveryRow, alert: AlertRow) -> _Due:
+        event_id = alert.event_id
+        notice = Notice(
+            id=alert.id,
+            key=row.key,
+            rule=alert.rule,
+            trigger=alert.trigger,
+            severity=alert.severity,
+            camera=alert.camera,
+            zone=alert.zone,
+            at=alert.at,
+            title=alert.title,
+            reasons=tuple(alert.reasons),
+            count=alert.count,
+            members=_members(session, alert),
+            event_id=event_id,
+            attempt=row.attempts + 1,
+            picture=lambda: self._picture(event_id) if event_id else None,
+        )
+        owed = max(alert.window_until or row.created_at, row.created_at)
+        return _Due(row.id, row.place, row.attempts, owed, notice)
+
+    def _settle(self) -> None:
+        """Note results; they stay in hand until the database has taken them."""
+        if not self._unsettled and not self._recovered:
+            return
+        with Session(self._engine) as session, session.begin():
+            for result in self._unsettled:
+                again = result.state is DeliveryState.PENDING
+                session.execute(
+                    update(DeliveryRow)
+                    .where(DeliveryRow.id == result.id)
+                    .values(
+                        state=result.state.value,
+                        attempts=DeliveryRow.attempts + 1,
+                        last_error=result.error,
+                        next_attempt_at=result.at if again else DeliveryRow.next_attempt_at,
+                        sent_at=result.at if result.state is DeliveryState.SENT else None,
+                    )
+                )
+            if self._recovered:
+                self._hurry(session)
+        self._unsettled.clear()
+        self._recovered = False
+
+    def _hurry(self, session: Session) -> None:
+        """The channel is back: whatever waited for its next try goes now."""
+        now = self._clock.now().utc
+        session.execute(
+            update(DeliveryRow)
+            .where(
+                DeliveryRow.channel == self.name,
+                DeliveryRow.state == DeliveryState.PENDING.value,
+                DeliveryRow.attempts > 0,
+                DeliveryRow.next_attempt_at > now,
+            )
+            .values(next_attempt_at=now)
+        )
+
+
+def _members(session: Session, alert: AlertRow) -> tuple[str, ...]:
+    """The places of the alerts that this one tells of, itself first."""
+    if alert.count == 1:
+        return (f"{alert.camera}/{alert.zone}".rstrip("/"),)
+    children = session.execute(
+        select(AlertRow.camera, AlertRow.zone)
+        .where((AlertRow.parent_id == alert.id) | (AlertRow.id == alert.id))
+        .order_by(AlertRow.raised_at)
+        .limit(1000)
+    )
+    return tuple(dict.fromkeys(f"{camera}/{zone}".rstrip("/") for camera, zone in children))
