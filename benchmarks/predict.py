@@ -153,7 +153,7 @@ def collect(pictures: Path, folder: Path, count: int) -> None:
         shutil.copy(found[index % len(found)], folder / f"{index:05}.jpg")
 
 
-def main(
+def main(  # noqa: PLR0917  (typer's options)
     model: Annotated[Path, typer.Option(help="Model folder.")] = DEFAULT_MODEL,
     pictures: Annotated[
         Path | None, typer.Option(help="Folder of JPEGs; else the model's golden pictures.")
