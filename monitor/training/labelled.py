@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from monitor.errors import InputError
+from monitor.inference.model import DEFAULT_LABELS
 from monitor.training.lists import Entry, read_list, resolve_inside
 
 SKIP = "skip"
@@ -42,7 +43,8 @@ def read_labelled(file: Path, root: Path | None, sources: Path | None = None) ->
     """Read a list or a CSV (by its suffix); paths are relative to `root`, default its folder.
 
     `sources`: a CSV with `path` and `source` and/or `max_person_box_fraction` that adds these
-    by path. Without any, a picture's source is the first folder of its path. Raises InputError
+    by path. Without any, a picture's source is the first folder of its path that is not named
+    after a class. Raises InputError
     for a file that is missing, malformed or empty, and for missing pictures (ten are named).
     """
     base = file.parent if root is None else root
@@ -146,5 +148,6 @@ def _share(row: Mapping[str, str | None], where: str) -> float | None:
 
 
 def _first_folder(name: str) -> str:
-    parts = Path(name).parts
-    return parts[0] if len(parts) > 1 else ""
+    """Of `someone/dock/1.jpg` it is `dock`: folders named after a class tell no source."""
+    folders = [part for part in Path(name).parts[:-1] if part not in DEFAULT_LABELS]
+    return folders[0] if folders else ""

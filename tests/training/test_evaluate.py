@@ -103,6 +103,16 @@ def test_a_list_file_with_spaces_and_umlauts(lit: Path) -> None:
         read_labelled(moved / "list.txt", None)
 
 
+def test_folders_of_the_classes_are_no_sources(tmp_path: Path) -> None:
+    names = ("nobody/dock/1.png", "someone/dock/2.png", "someone/3.png", "yard/4.png")
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "list.txt").write_text("".join(f"{name} 1\n" for name in names))
+    items = read_labelled(tmp_path / "list.txt", None)
+    assert [item.source for item in items] == ["dock", "dock", "", "yard"]
+
+
 def test_sources_come_from_a_second_file(lit: Path) -> None:
     items = read_labelled(lit / "list.txt", None, lit / "labels.csv")
     assert {item.source for item in items} == {"camera 0", "camera 1", "camera 2"}
