@@ -16,7 +16,7 @@ from monitor.cli.output import Format, FormatOption, print_rows
 
 if TYPE_CHECKING:
     from monitor.training.config import TrainConfig
-    from monitor.training.train import RunResult
+    from monitor.training.run_state import RunResult
 
 ConfigOption = Annotated[
     Path, typer.Option("--config", "-c", help="YAML of configs/training/.", show_default=False)

@@ -20,12 +20,14 @@ from paddle import nn
 
 from monitor.errors import ConfigError, InputError
 from monitor.training.config import DistillConfig, LossConfig, TeacherConfig, TrainConfig
+from monitor.training.create import create_network
 from monitor.training.dataset import Mixture, Sample
 from monitor.training.lists import read_soft_labels
 from monitor.training.losses import cross_entropy, dml_loss, hint_loss
 from monitor.training.objectives import Objective, TensorBatch
 from monitor.training.progress import Reporter
-from monitor.training.train import RunResult, create_network, run_training
+from monitor.training.run_state import RunResult
+from monitor.training.train import run_training
 
 _NAMED_AT_MOST = 5
 

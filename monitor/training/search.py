@@ -22,9 +22,10 @@ from monitor.training.distill import run_distillation
 from monitor.training.files import prepare_output, write_json
 from monitor.training.loading import check_config, read_yaml, set_key
 from monitor.training.progress import Reporter, Silent
+from monitor.training.run_state import BEST_WEIGHTS, settings_of
 from monitor.training.search_config import SearchConfig
 from monitor.training.search_report import write_search_report
-from monitor.training.train import BEST_WEIGHTS, run_training, settings_of
+from monitor.training.train import run_training
 
 JOURNAL = "search.json"
 TEACHER, FINAL = "teacher", "distillation"

@@ -10,13 +10,10 @@ An output folder holds
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -24,68 +21,33 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from monitor.errors import ConfigError, ModelError, UsageError
+from monitor.errors import ModelError, UsageError
 from monitor.training.checkpoint import FILE_NAME, Checkpoint, load_checkpoint, save_checkpoint
-from monitor.training.config import ArchConfig, TrainConfig
-from monitor.training.dataset import (
-    Batch,
-    EvalBatches,
-    Mixture,
-    TrainBatches,
-    load_entries,
-    mix,
-)
+from monitor.training.config import TrainConfig
+from monitor.training.create import create_network
+from monitor.training.dataset import Batch, Mixture
 from monitor.training.ema import MovingAverage
 from monitor.training.files import prepare_output, write_json
 from monitor.training.history import History
 from monitor.training.judge import Verdict, judge
-from monitor.training.lists import require_both_classes
-from monitor.training.networks import NETWORKS, build_network
 from monitor.training.objectives import LabelObjective, Objective, TensorBatch
 from monitor.training.optimisers import build_optimiser
-from monitor.training.pictures import PictureCache
-from monitor.training.pretrained import load_pretrained, save_weights
+from monitor.training.pretrained import save_weights
 from monitor.training.progress import Reporter, Silent
-from monitor.training.sampler import epoch_length, epoch_order, share_of
+from monitor.training.run_data import load_run_data
+from monitor.training.run_state import (
+    BEST_WEIGHTS,
+    RunResult,
+    RunState,
+    data_digest,
+    refuse_changes,
+    settings_of,
+)
+from monitor.training.sampler import epoch_order, share_of
 from monitor.training.schedule import CosineSchedule
 from monitor.training.team import Team, join_team
-from monitor.training.transforms import EvalTransform, TrainTransform
-
-BEST_WEIGHTS = "best_model.pdparams"
-
-MAY_DIFFER = {"output_dir", "print_batch_step", "checkpoint_steps", "threads", "device"}
-"""Settings a resumed run may change: they leave the weights alone."""
-
-MAY_DIFFER_IN_DATA = {"workers", "check_pictures"}
 
 ObjectiveBuilder = Callable[[TrainConfig, Mixture, nn.Layer], Objective]
-
-
-@dataclass(frozen=True, slots=True)
-class RunResult:
-    """What a run came to."""
-
-    output_dir: Path
-    weights: Path
-    best_epoch: int
-    best: Verdict
-    epochs: int
-    steps: int
-    seconds: float
-    rank: int = 0
-    """Number of this process; the first one reports."""
-
-    def as_row(self) -> dict[str, Any]:
-        """For `--format json` and result.json."""
-        return {
-            "output_dir": str(self.output_dir),
-            "weights": str(self.weights),
-            "best_epoch": self.best_epoch,
-            **self.best.as_row(),
-            "epochs": self.epochs,
-            "steps": self.steps,
-            "seconds": round(self.seconds, 1),
-        }
 
 
 def run_training(
@@ -113,31 +75,6 @@ def run_training(
         return run.work()
 
 
-def create_network(arch: ArchConfig, report: Reporter | None = None) -> nn.Layer:
-    """The configured network with its pretrained weights, if any.
-
-    Raises ConfigError for an unknown name or settings it does not take, ModelError for weights
-    that do not fit.
-    """
-    if arch.name not in NETWORKS:
-        raise ConfigError(
-            f"there is no network {arch.name!r}",
-            where="arch.name",
-            remedy=f"known: {', '.join(NETWORKS)}",
-        )
-    try:
-        network = build_network(arch.name, arch.class_num, **arch.settings())
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{arch.name}: {error}", where="arch") from None
-    if arch.pretrained is not None:
-        loaded = load_pretrained(network, arch.pretrained)
-        if report is not None:
-            report.say(f"{arch.name}: {loaded.loaded} tensors from {arch.pretrained}")
-            if loaded.fresh:
-                report.say(f"  classifier of another size, starts fresh: {', '.join(loaded.fresh)}")
-    return network
-
-
 def _label_objective(config: TrainConfig, mixture: Mixture, network: nn.Layer) -> Objective:
     return LabelObjective(config.loss)
 
@@ -156,13 +93,7 @@ class _Run:
         self._team = team
         self._report = report
         self._build_objective = build_objective
-        self._epoch = 0
-        self._step_in_epoch = 0
-        self._step = 0
-        self._sums: dict[str, float] = {}
-        self._best: Verdict | None = None
-        self._best_epoch = 0
-        self._seconds_before = 0.0
+        self._state = RunState()
         self._started = time.monotonic()
 
     # --- before the first batch -------------------------------------------------------------
@@ -185,8 +116,14 @@ class _Run:
         self._network = create_network(config.arch, self._report)
         size = sum(tensor.size * 4 for tensor in self._network.state_dict().values())
         prepare_output(folder, 8 * size)
-        self._load_data(check=config.data.check_pictures and not resuming)
-        self._objective = self._build_objective(config, self._mixture, self._network)
+        self._data = load_run_data(
+            config,
+            self._team.world,
+            check=config.data.check_pictures and not resuming,
+            report=self._report,
+        )
+        self._schedule = _schedule_of(config, self._data.steps_per_epoch)
+        self._objective = self._build_objective(config, self._data.mixture, self._network)
         self._optimiser = build_optimiser(config.optimizer, [self._network, self._objective])
         self._trained = [
             parameter
@@ -206,53 +143,6 @@ class _Run:
         if self._team.leads:
             write_json(folder / "config.json", config.model_dump(mode="json"))
 
-    def _load_data(self, *, check: bool) -> None:
-        config, data = self._config, self._config.data
-        *trained_on, judged_by = [
-            load_entries(
-                source,
-                check=check or data.skip_broken,
-                skip_broken=data.skip_broken,
-                workers=data.workers,
-                report=self._report,
-            )
-            for source in (*data.train, data.val)
-        ]
-        require_both_classes(judged_by, str(data.val.list))
-        self._mixture = mix(data, trained_on)
-        cache = PictureCache(data.cache_side)
-        self._batches = TrainBatches(
-            self._mixture,
-            TrainTransform(config.augment),
-            cache,
-            seed=config.seed,
-            batch_size=data.batch_size,
-            workers=data.workers,
-            drop_last=data.drop_last,
-        )
-        self._judged = EvalBatches(
-            judged_by,
-            EvalTransform(config.eval),
-            PictureCache(),
-            batch_size=config.eval.batch_size,
-            workers=data.workers,
-        )
-        shown = epoch_length(self._mixture.weights)
-        self._steps_per_epoch = self._batches.count(-(-shown // self._team.world))
-        if self._steps_per_epoch == 0:
-            raise ConfigError("an epoch is smaller than a batch", where="data.batch_size")
-        optimizer = config.optimizer
-        self._schedule = CosineSchedule(
-            optimizer.learning_rate,
-            config.epochs * self._steps_per_epoch,
-            round(optimizer.warmup_epoch * self._steps_per_epoch),
-            optimizer.eta_min,
-        )
-        self._report.say(
-            f"{len(self._mixture.samples)} training pictures, {shown} an epoch, "
-            f"{self._steps_per_epoch} batches; {len(judged_by)} to judge by"
-        )
-
     # --- the work ---------------------------------------------------------------------------
 
     def work(self) -> RunResult:
@@ -262,7 +152,7 @@ class _Run:
         with warnings.catch_warnings():
             # Paddle's BatchNorm says so on every call in training mode; it is what is wanted.
             warnings.filterwarnings("ignore", "When training, we now always track", UserWarning)
-            while self._epoch < self._config.epochs:
+            while self._state.epoch < self._config.epochs:
                 self._train_epoch()
                 self._finish_epoch()
         if self._history is not None:
@@ -272,26 +162,27 @@ class _Run:
 
     def _train_epoch(self) -> None:
         order = share_of(
-            epoch_order(self._mixture.weights, self._config.seed, self._epoch),
+            epoch_order(self._data.mixture.weights, self._config.seed, self._state.epoch),
             self._team.rank,
             self._team.world,
         )
-        title = f"epoch {self._epoch + 1}/{self._config.epochs}"
+        title = f"epoch {self._state.epoch + 1}/{self._config.epochs}"
         # Each process draws its own augmentations.
-        stream = self._epoch * self._team.world + self._team.rank
-        with self._report.bar(title, self._steps_per_epoch) as advance:
-            advance(self._step_in_epoch)
-            for batch in self._batches.epoch(order, stream, start=self._step_in_epoch):
+        stream = self._state.epoch * self._team.world + self._team.rank
+        with self._report.bar(title, self._data.steps_per_epoch) as advance:
+            advance(self._state.step_in_epoch)
+            for batch in self._data.batches.epoch(order, stream, start=self._state.step_in_epoch):
                 self._train_batch(batch)
                 advance(1)
                 every = self._config.checkpoint_steps
-                if every and self._step % every == 0:
+                if every and self._state.step % every == 0:
                     self._save()
 
     def _train_batch(self, batch: Batch) -> None:
-        rate = self._schedule.at(self._step)
+        state = self._state
+        rate = self._schedule.at(state.step)
         self._optimiser.set_lr(rate)
-        paddle.seed(_seed_of_step(self._config.seed, self._step, self._team.rank))
+        paddle.seed(_seed_of_step(self._config.seed, state.step, self._team.rank))
         tensors = TensorBatch(
             paddle.to_tensor(batch.pictures),
             paddle.to_tensor(batch.labels),
@@ -307,21 +198,21 @@ class _Run:
         values = {"loss": float(loss), **{name: float(part) for name, part in parts.items()}}
         if not math.isfinite(values["loss"]):
             raise ModelError(
-                f"the loss became {values['loss']} in epoch {self._epoch + 1}, step {self._step}",
+                f"the loss became {values['loss']} in epoch {state.epoch + 1}, step {state.step}",
                 where=str(self._config.output_dir),
                 remedy="lower optimizer.learning_rate, or set optimizer.clip_norm",
             )
         for name, value in values.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value
-        if self._history is not None and self._step % self._config.print_batch_step == 0:
-            self._history.add_step({"step": self._step, "lr": rate, **values})
-        self._step += 1
-        self._step_in_epoch += 1
+            state.sums[name] = state.sums.get(name, 0.0) + value
+        if self._history is not None and state.step % self._config.print_batch_step == 0:
+            self._history.add_step({"step": state.step, "lr": rate, **values})
+        state.step += 1
+        state.step_in_epoch += 1
 
     def _finish_epoch(self) -> None:
-        config = self._config
-        number = self._epoch + 1
-        means = {name: total / self._steps_per_epoch for name, total in self._sums.items()}
+        config, state = self._config, self._state
+        number = state.epoch + 1
+        means = {name: total / self._data.steps_per_epoch for name, total in state.sums.items()}
         row: dict[str, Any] = {
             "epoch": number,
             **{f"train_{name}": value for name, value in means.items()},
@@ -333,34 +224,34 @@ class _Run:
         if self._team.leads and (due or number == config.epochs):
             verdict = self._judge()
             row |= verdict.as_row()
-            if verdict.better_than(self._best):
-                self._best, self._best_epoch = verdict, number
+            if verdict.better_than(state.best):
+                state.best, state.best_epoch = verdict, number
                 self._save_best()
-            self._report.say(_line(row, best=self._best_epoch == number))
-        self._epoch += 1
-        self._step_in_epoch = 0
-        self._sums = {}
+            self._report.say(_line(row, best=state.best_epoch == number))
+        state.epoch += 1
+        state.step_in_epoch = 0
+        state.sums = {}
         if self._history is not None:
             self._history.add_epoch(row)
         self._save()
 
     def _judge(self) -> Verdict:
-        with self._report.bar("judging", len(self._judged.entries)) as advance:
+        with self._report.bar("judging", len(self._data.judged.entries)) as advance:
             if self._average is None:
-                return judge(self._network, self._judged, self._config.eval.max_fpr, advance)
+                return judge(self._network, self._data.judged, self._config.eval.max_fpr, advance)
             with self._average.in_place():
-                return judge(self._network, self._judged, self._config.eval.max_fpr, advance)
+                return judge(self._network, self._data.judged, self._config.eval.max_fpr, advance)
 
     def _result(self) -> RunResult:
         folder = self._config.output_dir
-        best = self._best or Verdict(*[math.nan] * 6)
+        best = self._state.best or Verdict(*[math.nan] * 6)
         result = RunResult(
             folder,
             folder / BEST_WEIGHTS,
-            self._best_epoch,
+            self._state.best_epoch,
             best,
             self._config.epochs,
-            self._step,
+            self._state.step,
             self._elapsed(),
             self._team.rank,
         )
@@ -388,60 +279,29 @@ class _Run:
             "average": self._average.state() if self._average is not None else {},
         }
         progress = {
-            "epoch": self._epoch,
-            "step_in_epoch": self._step_in_epoch,
-            "step": self._step,
-            "sums": self._sums,
-            "best": self._best.as_row() if self._best is not None else None,
-            "best_epoch": self._best_epoch,
-            "seconds": self._elapsed(),
+            "state": {**self._state.as_json(), "seconds": self._elapsed()},
             "epochs": self._history.epochs,
             "steps": self._history.steps,
             "settings": settings_of(self._config),
-            "data": self._data_digest(),
+            "data": data_digest(self._data.mixture, self._team.world),
         }
         save_checkpoint(self._config.output_dir / FILE_NAME, Checkpoint(parts, progress))
 
     def _restore(self, checkpoint: Checkpoint) -> Mapping[str, Any]:
         progress, parts = checkpoint.progress, checkpoint.parts
-        self._refuse_changes(progress)
+        refuse_changes(progress, self._config, data_digest(self._data.mixture, self._team.world))
         for layer, name in ((self._network, "network"), (self._objective, "objective")):
             for key, tensor in layer.state_dict().items():
                 tensor.set_value(parts[name][key])
         self._optimiser.set_state_dict(dict(parts["optimiser"]))
         if self._average is not None:
             self._average.restore(parts["average"])
-        self._epoch = progress["epoch"]
-        self._step_in_epoch = progress["step_in_epoch"]
-        self._step = progress["step"]
-        self._sums = dict(progress["sums"])
-        self._best = Verdict(**progress["best"]) if progress["best"] else None
-        self._best_epoch = progress["best_epoch"]
-        self._seconds_before = progress["seconds"]
-        self._report.say(f"resumed in epoch {self._epoch + 1} at step {self._step}")
+        self._state = RunState.from_json(progress["state"])
+        self._report.say(f"resumed in epoch {self._state.epoch + 1} at step {self._state.step}")
         return progress
 
-    def _refuse_changes(self, progress: Mapping[str, Any]) -> None:
-        then, now = progress["settings"], settings_of(self._config)
-        changed = sorted(key for key in then.keys() | now.keys() if then.get(key) != now.get(key))
-        if progress["data"] != self._data_digest():
-            changed.append("the listed pictures")
-        if changed:
-            raise UsageError(
-                f"the run to resume was begun differently: {', '.join(changed)}",
-                where=str(self._config.output_dir),
-                remedy="resume with the same settings and lists, or begin in another folder",
-            )
-
-    def _data_digest(self) -> str:
-        names = [sample.entry.name for sample in self._mixture.samples]
-        digest = hashlib.sha256("\n".join(names).encode("utf-8", "surrogateescape"))
-        digest.update(self._mixture.labels.tobytes())
-        digest.update(str(self._team.world).encode())
-        return digest.hexdigest()
-
     def _elapsed(self) -> float:
-        return self._seconds_before + time.monotonic() - self._started
+        return self._state.seconds + time.monotonic() - self._started
 
 
 def _arrays(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -450,21 +310,14 @@ def _arrays(state: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def settings_of(config: TrainConfig) -> dict[str, Any]:
-    """The settings that decide about the weights, flat."""
-    tree = config.model_dump(mode="json", exclude=MAY_DIFFER | {"data"})
-    tree["data"] = config.data.model_dump(mode="json", exclude=MAY_DIFFER_IN_DATA)
-    return _flat(tree, "")
-
-
-def _flat(tree: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
+def _schedule_of(config: TrainConfig, steps_per_epoch: int) -> CosineSchedule:
+    optimizer = config.optimizer
+    return CosineSchedule(
+        optimizer.learning_rate,
+        config.epochs * steps_per_epoch,
+        round(optimizer.warmup_epoch * steps_per_epoch),
+        optimizer.eta_min,
+    )
 
 
 def _seed_of_step(seed: int, step: int, rank: int) -> int:

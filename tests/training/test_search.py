@@ -15,9 +15,9 @@ from monitor.training import search
 from monitor.training.config import TrainConfig
 from monitor.training.judge import Verdict
 from monitor.training.loading import apply_override, load_config
+from monitor.training.run_state import RunResult
 from monitor.training.search import run_search
 from monitor.training.search_config import SearchConfig
-from monitor.training.train import RunResult
 
 Calls = list[dict[str, Any]]
 

@@ -10,13 +10,14 @@ import pytest
 from tiny_pictures import tiny_config, write_pictures
 
 from monitor.errors import ConfigError, InputError, ModelError, UsageError
+from monitor.training.create import create_network
 from monitor.training.dataset import EvalBatches
 from monitor.training.judge import predict
 from monitor.training.lists import read_list
 from monitor.training.networks import build_network
 from monitor.training.pictures import PictureCache
 from monitor.training.pretrained import load_pretrained
-from monitor.training.train import create_network, run_training
+from monitor.training.train import run_training
 from monitor.training.transforms import EvalTransform
 
 

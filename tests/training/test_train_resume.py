@@ -71,7 +71,7 @@ def test_kill_and_resume_equals_an_uninterrupted_run(tmp_path: Path) -> None:
     )
     ended = subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=False)
     assert ended.returncode == -9
-    assert load_checkpoint(killed / "checkpoint.npz").progress["step"] == 9
+    assert load_checkpoint(killed / "checkpoint.npz").progress["state"]["step"] == 9
 
     resumed = run_training(config_of(tmp_path, killed), resume=True)
     assert resumed.steps == whole.steps == 12
