@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from threading import Lock
+from threading import Event, Lock, Thread
 from uuid import UUID
 
 from sqlalchemy import Engine, delete, func, select
@@ -64,7 +64,7 @@ class AlertRoom:
     """Rules, outbox and channels of one configuration.
 
     `picture` reads the snapshot of an event. Give `in_transaction` to the event writer and call
-    `on_committed` after its commits; call `tick` a few times a second.
+    `on_committed` after its commits. Time passes by `tick`.
     """
 
     def __init__(
@@ -99,10 +99,15 @@ class AlertRoom:
         self._queues: dict[str, Queue] = {}
         self._looked = self._counted = self._cleaned = float("-inf")
         self._failures = 0
+        self._stopping = Event()
+        self._pulse = Thread(target=self._beat, name="alerts-watch", daemon=True)
 
-    def start(self) -> None:
-        """Take over what an earlier process left, before anything is committed. Raises
-        DatabaseError."""
+    def start(self, *, pulse: bool = True) -> None:
+        """Take over what an earlier process left, before anything is committed.
+
+        With `pulse` a thread of the room calls `tick`, so that a slow database slows nothing
+        else. Raises DatabaseError.
+        """
         try:
             with Session(self._engine) as session, session.begin():
                 self.watching.start(session, self._clock.now().utc)
@@ -110,9 +115,14 @@ class AlertRoom:
             raise explain(error, self._engine.url) from error
         for dispatcher in self._dispatchers:
             dispatcher.start()
+        if pulse:
+            self._pulse.start()
 
     def stop(self, timeout: float) -> bool:
         """End the channels after the tries in progress; what is owed stays owed."""
+        self._stopping.set()
+        if self._pulse.ident is not None:
+            self._pulse.join(timeout)
         for dispatcher in self._dispatchers:
             dispatcher.stop(0.0)
         ended = [dispatcher.stop(timeout) for dispatcher in self._dispatchers]
@@ -184,6 +194,10 @@ class AlertRoom:
             ),
             failures=self._failures,
         )
+
+    def _beat(self) -> None:
+        while not self._stopping.wait(LOOK_EVERY):
+            self.tick(self._clock.now())
 
     def _judge(self, now: datetime) -> int:
         with self._lock:

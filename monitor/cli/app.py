@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 import monitor
-from monitor.cli import check, dataset, db, events, model, predict, replay, run
+from monitor.cli import alerts, check, dataset, db, events, model, predict, replay, run
 from monitor.config import LoggingConfig
 from monitor.errors import MonitorError
 from monitor.telemetry import configure_logging
@@ -25,6 +25,7 @@ app = typer.Typer(
 app.add_typer(run.app)
 app.add_typer(check.app)
 app.add_typer(events.app, name="events")
+app.add_typer(alerts.app, name="alerts")
 app.add_typer(db.app, name="db")
 app.add_typer(dataset.app, name="dataset")
 app.add_typer(model.app, name="model")

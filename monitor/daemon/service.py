@@ -14,6 +14,7 @@ from types import FrameType
 
 from sqlalchemy import Engine, make_url
 
+from monitor.alerts.room import AlertRoom
 from monitor.capture import CaptureRoom
 from monitor.clock import Clock, SystemClock
 from monitor.config import MonitorConfig
@@ -24,11 +25,11 @@ from monitor.events.database import describe, open_database, sqlite_path
 from monitor.events.restart import open_occupancies
 from monitor.events.schema import migrate
 from monitor.events.snapshots import SnapshotStore
-from monitor.events.writer import EventWriter
+from monitor.events.writer import Commit, EventWriter
 from monitor.imaging import jpeg
 from monitor.inference.pool import InferencePool
 from monitor.jobs import JobRoom
-from monitor.messages import Frame, Score
+from monitor.messages import Attention, Frame, Outage, Score
 from monitor.presence import PresenceRoom, zone_settings
 from monitor.telemetry import get_logger
 from monitor.web.app import create_app
@@ -41,6 +42,10 @@ TICK_EVERY = 0.25
 
 STOP_TIMEOUT = 10.0
 """Seconds the writer gets to bring the last messages into the database or the spool."""
+
+
+ALERT_TIMEOUT = 10.0
+"""Seconds the channels get to end the deliveries they are at."""
 
 
 class Daemon:
@@ -75,9 +80,11 @@ class Daemon:
         server = self._listen(stack)
         engine = self._open_database(stack)
         rooms, status = self._wire(engine)
+        stack.callback(rooms.alerts.stop, ALERT_TIMEOUT)
         stack.callback(rooms.writer.stop, STOP_TIMEOUT)
         stack.callback(rooms.pool.stop)
         rooms.pool.start()
+        rooms.alerts.start()
         self._take_over(engine, rooms)
         rooms.writer.start()
         stack.callback(rooms.jobs.stop)
@@ -123,28 +130,44 @@ class Daemon:
             self._watch.on_score(score)
             presence.on_score(score)
 
+        def on_outage(outage: Outage) -> None:
+            presence.on_outage(outage)
+            alerts.on_outage(outage)
+
+        def on_committed(commit: Commit) -> None:
+            journal.on_committed(commit)
+            alerts.on_committed()
+
+        def to_capture(attention: Attention) -> None:
+            capture.attend(attention)
+
         def health() -> dict[str, float | int | str]:
             return status.summary()
 
+        journal = self._journal
+        book = DatabaseBook(engine, snapshots.folder)
+        alerts = AlertRoom(engine, config, clock=clock, picture=book.snapshot)
         writer = EventWriter(
             engine,
             spool=_spool_path(engine),
             snapshots=SnapshotStore(snapshots.folder) if snapshots.enabled else None,
             clock=clock,
-            on_committed=self._journal.on_committed,
+            on_committed=on_committed,
+            in_transaction=alerts.in_transaction,
         )
         pool = InferencePool(config.inference, on_score=to_presence, clock=clock)
         encode = partial(jpeg.encode, quality=snapshots.quality, max_side=snapshots.max_side)
         presence = PresenceRoom(
             config.cameras,
             on_message=writer.put,
+            on_attention=to_capture,
             encode=encode if snapshots.enabled else None,
             model_id=pool.model_id,
         )
         capture = CaptureRoom(
             config.cameras,
             on_frame=to_pool,
-            on_outage=presence.on_outage,
+            on_outage=on_outage,
             clock=clock,
             max_side=snapshots.max_side,
         )
@@ -155,7 +178,7 @@ class Daemon:
             clock=clock,
             health=health,
         )
-        rooms = Rooms(capture, pool, presence, writer, jobs, self._journal)
+        rooms = Rooms(capture, pool, presence, writer, jobs, journal, alerts)
         status = DaemonStatus(config, rooms, self._watch, clock)
         return rooms, status
 

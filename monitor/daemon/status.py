@@ -9,10 +9,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 
+from monitor.alerts.room import AlertRoom
 from monitor.capture import CaptureRoom, ReaderState, ReaderStats
 from monitor.clock import Clock, Stamp
 from monitor.config import CameraConfig, MonitorConfig
 from monitor.daemon.journal import Journal
+from monitor.daemon.voice import alert_status
 from monitor.events.writer import EventWriter
 from monitor.imaging import jpeg
 from monitor.inference.pool import InferencePool
@@ -37,6 +39,7 @@ class Rooms:
     writer: EventWriter
     jobs: JobRoom
     journal: Journal
+    alerts: AlertRoom
 
 
 class Watch:
@@ -112,6 +115,7 @@ class DaemonStatus:
                 for name, job in rooms.jobs.stats().items()
             ),
             events_total=rooms.journal.opened(),
+            alerts=alert_status(rooms.alerts),
         )
 
     def summary(self) -> dict[str, float | int | str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from monitor.web.app import create_app
 from monitor.web.server import WebServer
 from monitor.web.status import (
+    AlertStatus,
     CameraStatus,
+    ChannelStatus,
     EventBook,
     EventRow,
     JobStatus,
@@ -17,7 +19,9 @@ from monitor.web.status import (
 )
 
 __all__ = [
+    "AlertStatus",
     "CameraStatus",
+    "ChannelStatus",
     "EventBook",
     "EventRow",
     "JobStatus",

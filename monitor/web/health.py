@@ -66,6 +66,11 @@ def readiness(report: StatusReport) -> Health:
         what = "frames come, but none is scored" if seen else "no camera is seen"
         fatal.append(Reason("cameras", what))
     lesser = [reason for camera in enabled for reason in _camera_reasons(camera)]
+    lesser += [
+        Reason(f"channel {channel.name}", channel.trouble)
+        for channel in report.alerts.channels
+        if channel.trouble
+    ]
     workers = report.workers
     if 0 < workers.alive < workers.wanted:
         lesser.append(Reason("workers", f"{workers.alive} of {workers.wanted} workers are alive"))

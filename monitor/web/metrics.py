@@ -9,7 +9,7 @@ from prometheus_client.registry import Collector
 
 import monitor
 from monitor.messages import PresenceState
-from monitor.web.status import CameraStatus, MonitorStatus, StatusReport
+from monitor.web.status import AlertStatus, CameraStatus, MonitorStatus, StatusReport
 
 Samples = Iterable[tuple[tuple[str, ...], float | None]]
 """Label values and a value each; None leaves the sample out."""
@@ -33,6 +33,7 @@ class StatusCollector(Collector):
         yield from _camera_metrics(report.cameras)
         yield from _zone_metrics(report.cameras)
         yield from _pipeline_metrics(report)
+        yield from _alert_metrics(report.alerts)
 
 
 def _gauge(name: str, text: str, labels: tuple[str, ...], samples: Samples) -> Metric:
@@ -107,6 +108,50 @@ def _zone_metrics(cameras: tuple[CameraStatus, ...]) -> Iterator[Metric]:
     yield _gauge(
         "score", "P(someone) last given.", labels, [(names, zone.score) for names, zone in zones]
     )
+
+
+def _alert_metrics(alerts: AlertStatus) -> Iterator[Metric]:
+    channels, label = alerts.channels, ("channel",)
+    yield _gauge(
+        "alert_channel_up",
+        "1 while the channel works, 0 since its last try failed.",
+        label,
+        [((channel.name,), float(not channel.trouble)) for channel in channels],
+    )
+    for name, text in (
+        ("queued", "Deliveries that are owed."),
+        ("dead_letters", "Deliveries that were refused or expired and lie there."),
+    ):
+        samples = [((channel.name,), float(getattr(channel, name))) for channel in channels]
+        yield _gauge(f"alert_{name}", text, label, samples)
+    yield _gauge(
+        "alert_oldest_seconds",
+        "Age of the oldest delivery that is owed.",
+        label,
+        [((channel.name,), channel.oldest) for channel in channels],
+    )
+    yield _counter(
+        "alert_deliveries",
+        "Deliveries sent, tried in vain, and given up.",
+        ("channel", "result"),
+        [
+            ((channel.name, result), float(getattr(channel, result)))
+            for channel in channels
+            for result in ("sent", "retried", "dead")
+        ],
+    )
+    yield _gauge(
+        "alert_latency_seconds",
+        "Alert to delivery.",
+        ("channel", "quantile"),
+        [
+            ((channel.name, quantile), value)
+            for channel in channels
+            for quantile, value in (("0.5", channel.latency_p50), ("0.99", channel.latency_p99))
+        ],
+    )
+    failures = [((), float(alerts.failures))]
+    yield _counter("alert_failures", "Alerts lost to errors of the rules.", (), failures)
 
 
 def _pipeline_metrics(report: StatusReport) -> Iterator[Metric]:

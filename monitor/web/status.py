@@ -108,6 +108,36 @@ class JobStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class ChannelStatus:
+    """A channel of alerts. `trouble`: why it does not work now, empty when it does.
+
+    `sent`, `retried` and `dead` count since the start, `dead_letters` is what lies there;
+    `oldest`: age in seconds of the oldest alert still owed; latencies, alert to delivery, in
+    seconds, None before the first.
+    """
+
+    name: str
+    kind: str
+    trouble: str
+    queued: int
+    dead_letters: int
+    oldest: float
+    sent: int
+    retried: int
+    dead: int
+    latency_p50: float | None
+    latency_p99: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class AlertStatus:
+    """The alerts. `failures`: alerts lost to errors of the rules since the start."""
+
+    channels: tuple[ChannelStatus, ...] = ()
+    failures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class StatusReport:
     """Everything at one instant. `events_total`: occupancies opened since `started`."""
 
@@ -118,6 +148,7 @@ class StatusReport:
     workers: WorkerStatus
     jobs: tuple[JobStatus, ...]
     events_total: int
+    alerts: AlertStatus = AlertStatus()
 
 
 class MonitorStatus(Protocol):

@@ -170,7 +170,7 @@ class Line:
             on_committed=lambda _commit: self.room.on_committed(),
             in_transaction=self.room.in_transaction,
         )
-        self.room.start()
+        self.room.start(pulse=False)
         self.writer.start()
 
     def tell(self, *changes: Transition) -> None:
