@@ -79,6 +79,12 @@ class PresenceConfig(ConfigModel):
     exit_after: Duration = Field(default=5.0, ge=0.0, le=86400.0)
     """How long scores must stay below the exit threshold before the zone becomes VACANT."""
 
+    min_dwell: Duration = Field(default=0.0, ge=0.0, le=86400.0)
+    """An occupancy whose evidence spans less than this is never told."""
+
+    merge_within: Duration = Field(default=0.0, ge=0.0, le=86400.0)
+    """An occupancy that starts within this time after the last one continues it."""
+
     max_gap: Duration = Field(default=10.0, gt=0.0, le=86400.0)
     """Without a score for this long the zone is UNKNOWN and an open event ends with signal_lost."""
 

@@ -55,6 +55,10 @@ class Pending(StrEnum):
     """Clears are counted towards VACANT."""
     GAP = "gap"
     """The camera is out; the state holds until `max_gap`."""
+    DWELLING = "dwelling"
+    """Somebody is there, but not yet for `min_dwell`."""
+    LINGERING = "lingering"
+    """Nobody is there any more, but not yet for `merge_within`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,11 @@ class ZoneState:
     def smoothed(self) -> float | None:
         """The average (mode plain) or the belief (mode evidence)."""
         return self.reading.level if self.reading is not None else None
+
+    @property
+    def start(self) -> Stamp | None:
+        """The start of the occupancy that is, or that may become one."""
+        return self.since if self.presence is PresenceState.OCCUPIED else self.onset
 
     @property
     def pending(self) -> Pending | None:

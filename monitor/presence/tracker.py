@@ -20,6 +20,7 @@ from monitor.presence import machine
 from monitor.presence.machine import Change, Observation, Pending, ZoneState
 from monitor.presence.occupancy import Encode, Occupancy
 from monitor.presence.reading import thresholds
+from monitor.presence.report import Told, report
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ class ZoneTracker:
         self._in_force = settings.model_dump(mode="json")
         self._around = around
         self._state = ZoneState()
+        self._told = Told()
         self._event_id: UUID | None = None
         self._occupancy: Occupancy | None = None
         self._reported: Stamp | None = None
@@ -106,11 +108,11 @@ class ZoneTracker:
 
     def tick(self, now: Stamp) -> None:
         """Let time pass."""
-        self._settle(machine.tick(self._state, now, self._settings))
+        self._announce(self._settle(machine.tick(self._state, now, self._settings)))
 
     def finish(self, reason: EndReason, now: Stamp) -> None:
         """Watch no longer: end an open occupancy with `reason`."""
-        self._settle(machine.ended(self._state, now, reason))
+        self._announce(self._settle(machine.ended(self._state, now, reason)))
 
     def checkpoint(self) -> None:
         """Send a Progress of the open occupancy, if there is one."""
@@ -132,6 +134,7 @@ class ZoneTracker:
     def resume(self, found: OpenOccupancy) -> None:
         """Go on with an occupancy that a restart interrupted (stamps of this run's clock)."""
         self._state = machine.resumed(found.started, found.seen)
+        self._told = Told(PresenceState.OCCUPIED, found.started)
         self._event_id = found.event_id
         self._occupancy = Occupancy.resumed(found.started, found.summary, self._around.encode)
         self._reported = found.seen
@@ -143,29 +146,54 @@ class ZoneTracker:
         return ZoneStatus(
             camera=self._camera,
             zone=self._zone,
-            state=state.presence,
-            pending=state.pending,
+            state=self._told.presence,
+            pending=self._pending(),
             score=state.score,
             smoothed=state.smoothed,
             enter_threshold=enter,
             exit_threshold=leave,
-            since=state.since,
+            since=self._told.since,
             seen=state.seen,
             event_id=self._event_id,
             late=self._late,
             invalid=self._invalid,
         )
 
+    def _pending(self) -> Pending | None:
+        withheld = self._told.withheld
+        if withheld is None or self._state.pending is Pending.GAP:
+            return self._state.pending
+        opening = withheld.current is PresenceState.OCCUPIED
+        return Pending.DWELLING if opening else Pending.LINGERING
+
     def _take(self, score: Score, observation: Observation) -> None:
         at = observation.at
-        taken = machine.step(self._state, observation, self._settings)
-        opened = next((c.at for c in taken.changes if c.current is PresenceState.OCCUPIED), None)
+        changes = self._settle(machine.step(self._state, observation, self._settings))
+        opening = next(
+            (i for i, each in enumerate(changes) if each.current is PresenceState.OCCUPIED),
+            len(changes),
+        )
+        # An event that ends here ended before this score; one that opens contains it.
+        self._announce(changes[:opening])
+        self._gather(score, at)
+        self._announce(changes[opening:])
+        self._report_progress(at)
+
+    def _settle(self, result: machine.Step) -> tuple[Change, ...]:
+        """Make the result of the machine the truth; returns what is to be told of it."""
+        self._state = result.state
+        self._told, changes = report(self._told, result, self._settings)
+        return changes
+
+    def _gather(self, score: Score, at: Stamp) -> None:
+        """Count the score for the occupancy that is, or that may become one."""
+        state, lingering = self._state, False
         if self._event_id is None:
-            self._occupancy = self._possible(opened or taken.state.onset)
+            self._occupancy = self._possible(state.start)
+        else:
+            lingering = state.presence is not PresenceState.OCCUPIED
         if self._occupancy is not None:
-            self._occupancy.add(score, evident=taken.state.evidence == at)
-        self._settle(taken)
-        self._report(at)
+            self._occupancy.add(score, evident=state.evidence == at and not lingering)
 
     def _possible(self, onset: Stamp | None) -> Occupancy | None:
         """What is gathered in case the zone turns out to be occupied since `onset`."""
@@ -176,13 +204,11 @@ class ZoneTracker:
             return gathered
         return Occupancy(onset, self._around.encode)
 
-    def _settle(self, result: machine.Step) -> None:
-        """Make the result of the machine the truth, and tell."""
-        self._state = result.state
-        for change in result.changes:
-            self._announce(change)
+    def _announce(self, changes: tuple[Change, ...]) -> None:
+        for change in changes:
+            self._tell(change)
 
-    def _announce(self, change: Change) -> None:
+    def _tell(self, change: Change) -> None:
         if change.current is PresenceState.OCCUPIED:
             self._event_id = self._around.new_id()
             self._reported = change.confirmed
@@ -205,7 +231,7 @@ class ZoneTracker:
             self._event_id = self._occupancy = None
         self._around.emit(transition)
 
-    def _report(self, now: Stamp) -> None:
+    def _report_progress(self, now: Stamp) -> None:
         """Send a Progress if an occupancy goes on and the last one is long enough ago."""
         reported = self._reported
         if reported is not None and now.since(reported) >= self._around.progress_every:

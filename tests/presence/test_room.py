@@ -298,6 +298,53 @@ def test_the_end_of_watching_closes_what_is_open() -> None:
     assert len(here.transitions()) == 2
 
 
+def dwelling(**changes: float) -> CameraConfig:
+    presence = PresenceConfig.model_validate({**PRESENCE.model_dump(), **changes})
+    return CameraConfig(source=SOURCE, presence=presence)
+
+
+def test_an_occupancy_told_after_dwelling_counts_from_its_onset() -> None:
+    here = Listening(dwelling(min_dwell=3.0))
+    here.see((0.0, 0.99), *steady(0.9, 0.2, 2.8))
+    (status,) = here.room.statuses()
+    assert (status.state, status.pending, status.event_id) == (UNKNOWN, Pending.DWELLING, None)
+    here.see((2.8, 0.9), (3.0, 0.9))
+    (opened,) = here.transitions()
+    assert (opened.at, opened.confirmed, opened.snapshot) == (at(0), at(3), bytes([0]))
+    assert opened.summary == Summary(0.99, pytest.approx((0.99 + 15 * 0.9) / 16), 16)
+
+
+def test_a_stay_too_short_to_tell_leaves_no_trace() -> None:
+    here = Listening(dwelling(min_dwell=3.0))
+    here.see(*steady(0.99, 0, 2), *steady(0.1, 2, 6), *steady(0.9, 6, 10))
+    (opened,) = (t for t in here.transitions() if t.event_id)
+    assert (opened.at, opened.snapshot) == (at(6), bytes([60]))
+
+
+def test_a_merged_occupancy_is_one_event() -> None:
+    here = Listening(dwelling(merge_within=8.0), progress_every=99.0)
+    here.see(*steady(0.9, 0, 2), *steady(0.1, 2, 5), (5.0, 0.5), (5.2, 0.1))
+    (status,) = here.room.statuses()
+    assert (status.state, status.pending) == (OCCUPIED, Pending.LINGERING)
+    here.see(*steady(0.95, 6, 8), *steady(0.1, 8, 20))
+    opened, closed = here.transitions()
+    assert (closed.at, closed.event_id) == (at(7.8), opened.event_id)
+    scores = [0.9] * 10 + [0.1] * 15 + [0.5, 0.1] + [0.95] * 10
+    assert closed.summary == Summary(0.95, pytest.approx(sum(scores) / 37), 37)
+    assert closed.snapshot == bytes([60])
+
+
+def test_what_lies_after_the_end_does_not_count_while_a_return_is_awaited() -> None:
+    here = Listening(dwelling(merge_within=8.0))
+    here.see(*steady(0.9, 0, 2), *steady(0.1, 2, 5), (5.0, 0.5), *steady(0.1, 5.2, 12))
+    here.see(*steady(0.97, 12, 13))
+    _, closed, opened = here.transitions()
+    assert closed.summary == Summary(0.9, pytest.approx(0.9), 10)
+    assert (opened.at, opened.snapshot) == (at(12), bytes([120]))
+    assert opened.summary is not None
+    assert opened.summary.score_count == 4
+
+
 def test_zones_are_independent_and_have_their_own_settings() -> None:
     strict = PRESENCE.model_copy(update={"enter_threshold": 0.95})
     camera = CameraConfig(
