@@ -43,6 +43,12 @@ JPEG = b"\xff\xd8" + bytes(20_000) + b"\xff\xd9"
 QUEUE = 64
 """Messages the child lets wait: enough to fill batches, and to lose if the writer cheated."""
 
+PATIENCE = 30.0
+"""Seconds a child may take to get its events acknowledged before it is killed anyway."""
+
+RECORD = 17
+"""Bytes of one acknowledgement: O or C, and the event's id."""
+
 TABLE, AWAY = "occupancy_events", "occupancy_events_away"
 
 
@@ -86,11 +92,18 @@ class Campaign:
                 self._live(outage)
             finally:
                 os._exit(1)
-        time.sleep(self._choice.uniform(0.4, 1.5))
+        self._wait_for_acknowledgements(self._choice.randrange(1, 60))
+        time.sleep(self._choice.uniform(0.0, 0.3))
         os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         if os.WIFEXITED(status):
             raise RuntimeError("the child ended by itself")
+
+    def _wait_for_acknowledgements(self, wanted: int) -> None:
+        enough = self._acks.stat().st_size + wanted * RECORD
+        deadline = time.monotonic() + PATIENCE
+        while self._acks.stat().st_size < enough and time.monotonic() < deadline:
+            time.sleep(0.01)
 
     def _live(self, outage: bool) -> None:
         """The child: never returns."""
@@ -158,8 +171,8 @@ class Campaign:
     def _acknowledged(self) -> tuple[set[UUID], set[UUID]]:
         data = self._acks.read_bytes()
         found: dict[bytes, set[UUID]] = {b"O": set(), b"C": set()}
-        for start in range(0, len(data) - 16, 17):
-            found[data[start : start + 1]].add(UUID(bytes=data[start + 1 : start + 17]))
+        for start in range(0, len(data) - len(data) % RECORD, RECORD):
+            found[data[start : start + 1]].add(UUID(bytes=data[start + 1 : start + RECORD]))
         return found[b"O"], found[b"C"]
 
 

@@ -25,6 +25,7 @@ from monitor.cli.storage import (
 )
 from monitor.config import load_config
 from monitor.errors import UsageError
+from monitor.events.coverage import coverage_gaps
 from monitor.events.database import open_database
 from monitor.events.models import OccupancyEvent
 from monitor.events.moments import parse_moment
@@ -200,6 +201,47 @@ def stats(
             for line in lines
         ),
         columns,
+        output,
+    )
+
+
+@app.command()
+def gaps(
+    db: DbOption = None,
+    config: ConfigOption = None,
+    camera: CameraOption = None,
+    zone: ZoneOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    timezone: TimezoneOption = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """List when zones were not seen: camera away, monitor down, or presence not yet known.
+
+    "Not seen" is not "empty": within a gap nobody can say whether somebody was there. A zone
+    counts from when it was first seen. The table shows local times, JSON and CSV show UTC.
+
+    Example: `run_monitor.py events gaps --since "yesterday" --until "today"`
+    """
+    words = _Words(datetime.now(UTC), find_timezone(timezone))
+    wanted = EventFilter(
+        camera=camera, zone=zone, since=words.moment(since), until=words.moment(until)
+    )
+    with _memory(db, config) as engine:
+        found = coverage_gaps(engine, wanted, words.now)
+    local = words.shown if output is Format.TABLE else (lambda moment: moment)
+    print_rows(
+        (
+            {
+                "camera": gap.camera,
+                "zone": gap.zone,
+                "start": local(gap.start),
+                "end": local(gap.end),
+                "lasted_s": round((gap.end - gap.start).total_seconds(), 3),
+            }
+            for gap in found
+        ),
+        ("camera", "zone", "start", "end", "lasted_s"),
         output,
     )
 

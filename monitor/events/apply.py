@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
+from monitor.events.coverage import CoverageLedger
 from monitor.events.models import OccupancyEvent
 from monitor.messages import EndReason, PresenceState, Progress, Summary, Transition
 from monitor.telemetry import get_logger
@@ -100,9 +101,15 @@ class _Batch:
         self._rows = {row.id: row for row in session.scalars(query)} if ids else {}
         self._freed: set[_Place] = set()
         """Zones whose open row has ended in the session, but not yet in the database."""
+        self._watch = CoverageLedger(session, cameras)
 
     def apply(self, message: Message) -> None:
         """Merge one message."""
+        if isinstance(message, Transition) and message.current is PresenceState.UNKNOWN:
+            self._watch.lost(message.camera, message.zone, message.at.utc)
+        else:
+            at = message.seen if isinstance(message, Progress) else message.at
+            self._watch.seen(message.camera, message.zone, at.utc)
         if message.event_id is None:
             return
         if isinstance(message, Progress):

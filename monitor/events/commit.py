@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from monitor.clock import Clock, Stamp
 from monitor.events.apply import Message, apply, set_snapshot
+from monitor.events.coverage import refresh
 from monitor.events.database import explain, is_refused, sqlite_path, writing
 from monitor.events.models import OccupancyEvent
 from monitor.events.snapshots import OwedSnapshots, snapshot_path
@@ -69,6 +70,12 @@ class Committer:
         paths = self._place_pictures(messages)
         if messages or paths:
             self._commit(messages, paths)
+
+    def beat(self) -> None:
+        """Note that the zones which are being seen still are. Raises SQLAlchemyError or OSError."""
+        self._require_file()
+        with Session(self._writable) as session, session.begin():
+            refresh(session, self._clock.now().utc)
 
     def _commit(self, messages: Sequence[Message], paths: Mapping[UUID, str]) -> None:
         try:

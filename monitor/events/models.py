@@ -97,3 +97,38 @@ class OccupancyEvent(Base):
     is_open: Mapped[int | None] = mapped_column(
         SmallInteger(), Computed("CASE WHEN ended_at IS NULL THEN 1 END", persisted=True)
     )
+
+
+class Coverage(Base):
+    """A span in which a zone was seen, whoever was or was not there; open while it is seen.
+
+    What no span covers was not seen: camera away, process down, or not configured. `id` follows
+    from the zone and the start, so the same message makes the same row. `last_seen_at` is
+    refreshed now and then, so that a killed process is known to have seen no longer than that.
+    """
+
+    __tablename__ = "coverage"
+    __mapper_args__ = {"eager_defaults": False}  # noqa: RUF012 - is_open need not be read back
+    __table_args__ = (
+        CheckConstraint("ended_at IS NULL OR ended_at >= started_at", name="ends_after_start"),
+        Index(
+            "uq_coverage_open",
+            "is_open",
+            "camera",
+            "zone",
+            unique=True,
+            sqlite_where=text("is_open = 1"),
+            postgresql_where=text("is_open = 1"),
+        ),
+        Index(None, "camera", "zone", "started_at"),
+    )
+
+    id: Mapped[UUID] = mapped_column(Uuid(), primary_key=True)
+    camera: Mapped[str] = mapped_column(name_type())
+    zone: Mapped[str] = mapped_column(name_type())
+    started_at: Mapped[datetime]
+    last_seen_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    is_open: Mapped[int | None] = mapped_column(
+        SmallInteger(), Computed("CASE WHEN ended_at IS NULL THEN 1 END", persisted=True)
+    )

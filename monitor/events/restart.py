@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from monitor.clock import Stamp
 from monitor.events.apply import end
+from monitor.events.coverage import end_all
 from monitor.events.database import explain, writing
 from monitor.events.models import OccupancyEvent
 from monitor.messages import EndReason, OpenOccupancy, Summary
@@ -24,8 +25,9 @@ def open_occupancies(
     """The open events of the watched (camera, zone) pairs; presence resumes or ends them.
 
     Open events of pairs that are not configured any more end with `config_changed` at the time
-    they were last seen. Monotonic seconds are those of this process: `now` less the event's
-    age on the wall clock. Call it before the writer is started. Raises DatabaseError.
+    they were last seen. Coverage of the old process ends where it was last noted. Monotonic
+    seconds are those of this process: `now` less the event's age on the wall clock. Call it
+    before the writer is started. Raises DatabaseError.
     """
     try:
         with Session(writing(engine)) as session, session.begin():
@@ -38,6 +40,7 @@ def open_occupancies(
                     end(row, row.last_seen_at, EndReason.CONFIG_CHANGED, now.utc)
                     log.info("an event of a zone no longer watched ends", camera=row.camera,
                              zone=row.zone, event_id=str(row.id))  # fmt: skip
+            end_all(session)
             return found
     except SQLAlchemyError as error:
         raise explain(error, engine.url) from error

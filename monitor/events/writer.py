@@ -25,6 +25,7 @@ from monitor.clock import Clock
 from monitor.errors import DatabaseError
 from monitor.events.apply import Message, coalesce
 from monitor.events.commit import Commit, Committer, InTransaction
+from monitor.events.coverage import BEAT_EVERY
 from monitor.events.database import explain
 from monitor.events.snapshots import OwedSnapshots, SnapshotStore
 from monitor.events.spool import Spool
@@ -106,6 +107,7 @@ class EventWriter:
         self._reason = ""
         self._retry_at = 0.0
         self._pause = FIRST_RETRY
+        self._beat_at = 0.0
 
     def start(self) -> None:
         """Start the thread; what an earlier process spooled is written first."""
@@ -214,9 +216,10 @@ class EventWriter:
         if self._spool.pending:
             return self._attempt(self._replay)
         with self._changed:
+            due = self._pictures.due_in() if self._pictures else None
+            beat = max(0.0, self._beat_at - time.monotonic())
             self._changed.wait_for(
-                lambda: self._stopping or bool(self._queue),
-                self._pictures.due_in() if self._pictures else None,
+                lambda: self._stopping or bool(self._queue), beat if due is None else min(due, beat)
             )
             batch = [entry.message for entry in islice(self._queue, MAX_BATCH)]
         return self._attempt(lambda: self._write_queue(batch))
@@ -248,6 +251,9 @@ class EventWriter:
                 self._queue.popleft()
             self._written += len(batch)
             self._changed.notify_all()
+        if time.monotonic() >= self._beat_at or (self._stopping and not self._queue):
+            self._committer.beat()
+            self._beat_at = time.monotonic() + BEAT_EVERY
 
     def _replay(self) -> None:
         """Write the spool in order and empty it. Interrupted, it starts again: applying a

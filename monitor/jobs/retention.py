@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from monitor.config import RetentionConfig
 from monitor.events.database import writing
-from monitor.events.models import OccupancyEvent
+from monitor.events.models import Coverage, OccupancyEvent
 from monitor.events.snapshots import SnapshotStore
 from monitor.telemetry import get_logger
 
@@ -63,7 +63,7 @@ def cutoffs(retention: RetentionConfig, now: datetime) -> Cutoffs:
 
 
 def sweep(engine: Engine, store: SnapshotStore, limits: Cutoffs) -> Swept:
-    """Delete all that is older than the limits.
+    """Delete all that is older than the limits; coverage lives as long as events do.
 
     The file goes first: a crash in between leaves a row that the next sweep finds again, never
     a file nobody knows of. A file that cannot be deleted keeps its row and is tried again.
@@ -82,6 +82,8 @@ def sweep(engine: Engine, store: SnapshotStore, limits: Cutoffs) -> Swept:
                 update(OccupancyEvent).where(OccupancyEvent.id.in_(gone)).values(snapshot=None)
             )
         swept += result
+    with Session(writing(engine)) as session, session.begin():
+        session.execute(delete(Coverage).where(Coverage.ended_at < limits.events))
     return swept
 
 

@@ -14,14 +14,16 @@ from uuid import uuid4
 
 import pytest
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 from typer.testing import CliRunner, Result
 
 from monitor.cli.app import app
 from monitor.errors import DatabaseError, MonitorError, UsageError
+from monitor.events.models import Coverage
 from monitor.events.spool import Spool
 
 from .builders import opening
-from .test_queries import fill, row
+from .test_queries import fill, row, seconds
 
 ROOT = Path(__file__).resolve().parents[2]
 HOUR = 3600.0
@@ -121,6 +123,23 @@ def test_stats(url: str, told: list[dict[str, object]]) -> None:
     )
     assert len(days) == 1
     assert days[0]["day"] == "2026-03-01"
+
+
+def test_gaps(url: str, engine: Engine) -> None:
+    span = {"camera": "dock", "zone": "gate", "last_seen_at": seconds(0)}
+    with Session(engine) as session, session.begin():
+        session.add(Coverage(id=uuid4(), started_at=seconds(0), ended_at=seconds(60), **span))
+        session.add(Coverage(id=uuid4(), started_at=seconds(90), ended_at=seconds(99), **span))
+    words = ["--db", url, "--until", "2026-03-01T12:01:35Z"]
+    (gap,) = lines(run("events", "gaps", *words, "--format", "json"))
+    assert gap == {
+        "camera": "dock",
+        "zone": "gate",
+        "start": "2026-03-01T12:01:00+00:00",
+        "end": "2026-03-01T12:01:30+00:00",
+        "lasted_s": 30.0,
+    }
+    assert "21:01:00" in run("events", "gaps", *words, "--timezone", "Asia/Tokyo").stdout
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ BACKENDS = ALL_BACKENDS
 def test_what_was_acknowledged_survives_kill_9(
     backend: str, request: pytest.FixtureRequest
 ) -> None:
-    command = [sys.executable, "-m", "benchmarks.kill_campaign", "--kills", "4"]
+    command = [sys.executable, "-m", "benchmarks.kill_campaign", "--kills", "3"]
     if backend != "sqlite":
         server: Server = request.getfixturevalue(backend)
         server.execute("DROP DATABASE IF EXISTS kills")
@@ -29,5 +29,5 @@ def test_what_was_acknowledged_survives_kill_9(
     assert done.returncode == 0, done.stderr[-2000:] or done.stdout[-2000:]
     report = json.loads(done.stdout.splitlines()[-1])
     assert report["failures"] == []
-    assert report["kills"] == 4
+    assert report["kills"] == 3
     assert report["acknowledged"] > 0
