@@ -29,6 +29,9 @@ from monitor.telemetry import get_logger, redact
 BATCH = 32
 """Deliveries noted in one transaction: what a kill -9 may send twice."""
 
+PROBE_EVERY = 30.0
+"""Seconds between two looks whether an idle channel's receiver can be reached."""
+
 POLL = 1.0
 """Seconds between two looks when nobody says that there is something new."""
 
@@ -73,13 +76,13 @@ class _Result:
 
 
 class Dispatcher:
-    """Delivers what one channel owes. `make` builds the channel, on the thread that uses it."""
+    """Delivers what one channel owes."""
 
     def __init__(
         self,
         name: str,
         kind: str,
-        make: Callable[[], Channel],
+        channel: Channel,
         engine: Engine,
         *,
         clock: Clock,
@@ -88,11 +91,10 @@ class Dispatcher:
     ) -> None:
         self.name = name
         self._kind = kind
-        self._make = make
+        self._channel = channel
         self._engine = writing(engine)
         self._clock = clock
         self._picture = picture
-        self._channel: Channel | None = None
         self._breaker = Breaker(random.random)
         self._rate = Rate(per_minute)
         self._unsettled: list[_Result] = []
@@ -100,7 +102,8 @@ class Dispatcher:
         self._news = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"alerts-{name}", daemon=True)
-        self._trouble = ""
+        self._trouble = self._unreachable = ""
+        self._probed = float("-inf")
         self._sent = self._retried = self._dead = 0
         self._latencies: deque[float] = deque(maxlen=KEPT_LATENCIES)
 
@@ -118,7 +121,7 @@ class Dispatcher:
         self._news.set()
         if self._thread.ident is not None:
             self._thread.join(timeout)
-        if not self._thread.is_alive() and self._channel is not None:
+        if not self._thread.is_alive() and timeout:
             self._channel.close()
         return not self._thread.is_alive()
 
@@ -127,7 +130,7 @@ class Dispatcher:
         return ChannelStats(
             name=self.name,
             kind=self._kind,
-            trouble=self._trouble,
+            trouble=self._trouble or self._unreachable,
             sent=self._sent,
             retried=self._retried,
             dead=self._dead,
@@ -157,6 +160,7 @@ class Dispatcher:
         self._settle()
         if (wait := self._breaker.wait(self._now())) > 0.0:
             return wait
+        self._probe()
         batch = self._due(1 if self._breaker.open else BATCH)
         blocked: set[str] = set()
         for due in batch:
@@ -173,6 +177,21 @@ class Dispatcher:
             return self._breaker.wait(self._now())
         return 0.0 if batch else POLL
 
+    def _probe(self) -> None:
+        """At the start and while it is idle: can the receiver be reached?"""
+        if self._now() - self._probed < PROBE_EVERY:
+            return
+        self._probed = self._now()
+        try:
+            self._channel.probe()
+        except Exception as error:  # noqa: BLE001 - as with a try: it is the channel's trouble
+            said = redact(str(error))[:200]
+            if not self._unreachable:
+                log.warning("a channel cannot be reached", channel=self.name, reason=said)
+            self._unreachable = said
+        else:
+            self._unreachable = ""
+
     def _take_token(self) -> bool:
         """Wait until the rate lets one more go; False when stopping."""
         while (wait := self._rate.wait(self._now())) > 0.0:
@@ -183,8 +202,6 @@ class Dispatcher:
     def _try(self, due: _Due) -> bool:
         """One try; whether the zone's next one may follow."""
         try:
-            if self._channel is None:
-                self._channel = self._make()
             self._channel.send(due.notice)
         except RefusedError as error:
             self._breaker.succeeded()
@@ -203,7 +220,8 @@ class Dispatcher:
         if self._breaker.succeeded():
             self._recovered = True
             log.info("a channel works again", channel=self.name)
-        self._trouble = ""
+        self._trouble = self._unreachable = ""
+        self._probed = self._now()
         return True
 
     def _failed(self, due: _Due, error: Exception) -> None:

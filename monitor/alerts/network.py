@@ -57,6 +57,19 @@ def _network(entry: str) -> IPv4Network | IPv6Network | None:
         return None
 
 
+def probe_tcp(addresses: Sequence[str], port: int, timeout: float) -> None:
+    """Connect and hang up. Raises UnavailableError if none of the addresses answers."""
+    failure: OSError | None = None
+    for address in addresses:
+        try:
+            socket.create_connection((address, port), timeout).close()
+        except OSError as error:
+            failure = error
+        else:
+            return
+    raise UnavailableError(f"nobody answers there: {failure}") from failure
+
+
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:
     """Verifies names and certificates, by the system's authorities and `ca_file`'s."""
     context = ssl.create_default_context()

@@ -83,6 +83,10 @@ class Channel(Protocol):
         """Deliver, or raise RefusedError or UnavailableError. Texts hold no credentials."""
         ...
 
+    def probe(self) -> None:
+        """Raise UnavailableError if the receiver cannot be reached now; switch nothing."""
+        ...
+
     def close(self) -> None:
         """Let go of connections."""
         ...

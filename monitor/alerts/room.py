@@ -6,10 +6,9 @@ ticker ──tick──▶ watches that came due, escalations ──▶ outbox
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from threading import Event, Lock, Thread
 from uuid import UUID
 
@@ -19,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from monitor.alerts import outbox
 from monitor.alerts.channels.making import make_channel
+from monitor.alerts.channels.mqtt import MqttChannel, ZoneReading
 from monitor.alerts.dispatcher import ChannelStats, Dispatcher
 from monitor.alerts.models import AlertRow, DeliveryRow, DoorRow, GrantRow
 from monitor.alerts.outbox import DeliveryState
@@ -63,7 +63,8 @@ class AlertStats:
 class AlertRoom:
     """Rules, outbox and channels of one configuration.
 
-    `picture` reads the snapshot of an event. Give `in_transaction` to the event writer and call
+    `picture` reads the snapshot of an event, `readings` tells the state of every zone, for
+    brokers. Give `in_transaction` to the event writer and call
     `on_committed` after its commits. Time passes by `tick`.
     """
 
@@ -74,6 +75,7 @@ class AlertRoom:
         *,
         clock: Clock,
         picture: Callable[[UUID], bytes | None] = lambda _id: None,
+        readings: Callable[[], Iterable[ZoneReading]] | None = None,
     ) -> None:
         self._engine = writing(engine)
         self._config = config.alerts
@@ -81,11 +83,16 @@ class AlertRoom:
         zones = [(camera, zone) for camera, _, zone in (
             name.partition("/") for name in zone_names(config))]  # fmt: skip
         self.watching = Watching(config.alerts, zones)
+        channels = {
+            name: make_channel(settings) for name, settings in config.alerts.channels.items()
+        }
+        self._shows = [each for each in channels.values() if isinstance(each, MqttChannel)]
+        self._readings = readings
         self._dispatchers = [
             Dispatcher(
                 name,
                 settings.kind,
-                partial(make_channel, settings),
+                channels[name],
                 engine,
                 clock=clock,
                 per_minute=settings.per_minute,
@@ -173,6 +180,7 @@ class AlertRoom:
         if now.monotonic - self._looked < LOOK_EVERY:
             return
         self._looked = now.monotonic
+        self._show()
         try:
             if self._judge(now.utc):
                 self.on_committed()
@@ -198,6 +206,12 @@ class AlertRoom:
     def _beat(self) -> None:
         while not self._stopping.wait(LOOK_EVERY):
             self.tick(self._clock.now())
+
+    def _show(self) -> None:
+        if self._shows and self._readings is not None:
+            readings = list(self._readings())
+            for channel in self._shows:
+                channel.show(readings)
 
     def _judge(self, now: datetime) -> int:
         with self._lock:

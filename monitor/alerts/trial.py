@@ -37,7 +37,7 @@ def send_trial(name: str, settings: ChannelConfig, now: datetime) -> None:
         trial=True,
         picture=lambda: _PIXEL,
     )
-    channel = make_channel(settings)
+    channel = make_channel(settings, trial=True)
     try:
         channel.send(notice)
     except (RefusedError, UnavailableError) as error:

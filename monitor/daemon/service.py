@@ -21,6 +21,7 @@ from monitor.config import MonitorConfig
 from monitor.daemon.book import DatabaseBook
 from monitor.daemon.journal import Journal
 from monitor.daemon.status import DaemonStatus, Rooms, Watch
+from monitor.daemon.voice import zone_readings
 from monitor.events.database import describe, open_database, sqlite_path
 from monitor.events.restart import open_occupancies
 from monitor.events.schema import migrate
@@ -146,7 +147,13 @@ class Daemon:
 
         journal = self._journal
         book = DatabaseBook(engine, snapshots.folder)
-        alerts = AlertRoom(engine, config, clock=clock, picture=book.snapshot)
+        alerts = AlertRoom(
+            engine,
+            config,
+            clock=clock,
+            picture=book.snapshot,
+            readings=lambda: zone_readings(presence),
+        )
         writer = EventWriter(
             engine,
             spool=_spool_path(engine),

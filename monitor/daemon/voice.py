@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from monitor.alerts.channels.mqtt import ZoneReading
 from monitor.alerts.room import AlertRoom
+from monitor.presence import PresenceRoom
 from monitor.web.status import AlertStatus, ChannelStatus
+
+
+def zone_readings(presence: PresenceRoom) -> list[ZoneReading]:
+    """What is known of every zone, for brokers."""
+    return [
+        ZoneReading(zone.camera, zone.zone, zone.state, zone.smoothed)
+        for zone in presence.statuses()
+    ]
 
 
 def alert_status(room: AlertRoom) -> AlertStatus:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from monitor.alerts.network import allowed_addresses, tls_context
+from monitor.alerts.network import allowed_addresses, probe_tcp, tls_context
 from monitor.alerts.notices import RefusedError, UnavailableError
 from monitor.config.channels import Outward
 from monitor.telemetry import redact
@@ -33,21 +33,19 @@ class HttpCaller:
         auth: httpx.Auth | None = None,
     ) -> httpx.Response:
         """The answer, which is a success. Raises RefusedError or UnavailableError."""
-        parts = urlsplit(url)
-        assert parts.hostname is not None
-        port = parts.port or (443 if parts.scheme == "https" else 80)
+        name, port = _endpoint(url)
+        shown = urlsplit(url).netloc.rpartition("@")[2]
         failure: Exception | None = None
-        for address in allowed_addresses(parts.hostname, port, self._settings.allow):
+        for address in allowed_addresses(name, port, self._settings.allow):
             target = httpx.URL(url).copy_with(host=address)
-            host = parts.netloc.rpartition("@")[2]
             try:
                 answer = self._open().request(
                     method,
                     target,
                     content=content,
-                    headers={**(headers or {}), "Host": host},
+                    headers={**(headers or {}), "Host": shown},
                     auth=auth if auth is not None else httpx.USE_CLIENT_DEFAULT,
-                    extensions={"sni_hostname": parts.hostname},
+                    extensions={"sni_hostname": name},
                 )
             except httpx.ConnectError as error:
                 failure = error
@@ -56,6 +54,12 @@ class HttpCaller:
                 raise UnavailableError(_said(error)) from None
             return _checked(answer)
         raise UnavailableError(_said(failure)) from None
+
+    def probe(self, url: str) -> None:
+        """Whether somebody listens at the URL's host. Raises UnavailableError."""
+        host, port = _endpoint(url)
+        addresses = allowed_addresses(host, port, self._settings.allow)
+        probe_tcp(addresses, port, self._settings.timeout)
 
     def close(self) -> None:
         """Close the connections."""
@@ -72,6 +76,12 @@ class HttpCaller:
                 trust_env=False,
             )
         return self._client
+
+
+def _endpoint(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    assert parts.hostname is not None, "the configuration takes no URL without a host"
+    return parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def _said(error: Exception | None) -> str:

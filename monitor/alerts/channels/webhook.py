@@ -50,6 +50,10 @@ class WebhookChannel:
             "POST", self._settings.url.get_secret_value(), content=body, headers=headers
         )
 
+    def probe(self) -> None:
+        """Whether somebody listens there."""
+        self._http.probe(self._settings.url.get_secret_value())
+
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
