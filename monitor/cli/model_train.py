@@ -68,6 +68,9 @@ def train(
     output folder, beside curves, history and TensorBoard logs. A killed run continues with
     `--resume` and ends with the very same weights.
 
+    Several processes or GPUs work together under Paddle's launcher: `python -m
+    paddle.distributed.launch --nproc_per_node 2 run_monitor.py model train …`
+
     Example: `run_monitor.py model train -c configs/training/pplcnet_x1_0.yaml
     --train-list dataset/train_list.txt --val-list dataset/val_list.txt --root dataset -o epochs=30`
     """
