@@ -78,9 +78,12 @@ def evaluate(
     from monitor.training.evaluate import evaluate as measure
     from monitor.training.evaluate import write_evaluation
     from monitor.training.labelled import read_labelled
+    from monitor.training.plots import require_matplotlib
     from monitor.training.progress import Terminal
     from monitor.training.scoring import open_scorer
 
+    if output is not None:
+        require_matplotlib()
     items = read_labelled(list_file, root, sources)
     scorer = open_scorer(model, arch=arch, backend=backend)
     with Terminal().bar(f"scoring, view {view}", len(items)) as advance:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.errors import UsageError
 from monitor.training.metrics import ECE_BINS, TprAtFpr, pr_curve, roc_curve
 
 if TYPE_CHECKING:
@@ -19,6 +20,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _BLUE, _RED, _GREY = "#1f5fa8", "#b8392e", "#8a8a8a"
+
+
+def require_matplotlib() -> None:
+    """Raises UsageError where the optional library is missing: before the work, not after it."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise UsageError(
+            "plots need matplotlib, which is not installed",
+            remedy="pip install 'presence-monitor[training]', or leave --output away",
+        ) from None
 
 
 def plot_roc(path: Path, scores: NDArray[Any], labels: NDArray[Any], point: TprAtFpr) -> None:

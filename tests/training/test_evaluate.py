@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import cv2
@@ -238,6 +239,25 @@ def test_evaluate_prints_the_promised_json(lit: Path, exported: Path) -> None:
     report = json.loads(result.stdout)
     assert {"threshold", "fpr", "tpr", "auroc", "n_pos", "n_neg"} <= set(report)
     assert report["list"] == f"{lit.name}/labels.csv"
+
+
+def test_evaluate_prints_tables_for_people(lit: Path, exported: Path) -> None:
+    arguments = ["--model", str(exported), "--list", str(lit / "labels.csv")]
+    result = runner.invoke(app, ["evaluate", *arguments, "--output", str(lit / "out")])
+    assert result.exit_code == 0, result.output
+    for text in ("10 someone, 10 nobody", "AUROC", "> 10 %", "camera 2"):
+        assert text in result.stdout
+    assert f"wrote {lit / 'out' / 'mistakes.png'}" in result.stderr
+
+
+def test_evaluate_asks_for_matplotlib_before_scoring(
+    lit: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    arguments = ["--model", "none", "--list", str(lit / "labels.csv"), "--output", str(lit / "o")]
+    result = runner.invoke(app, ["evaluate", *arguments])
+    assert isinstance(result.exception, UsageError)
+    assert "matplotlib" in str(result.exception)
 
 
 def test_evaluate_exits_1_when_pictures_are_unreadable(lit: Path, exported: Path) -> None:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from monitor.cli.model import app
 from monitor.config.inference import Precision
 from monitor.errors import InputError, ModelError, UsageError
 from monitor.inference.model import ModelInfo
@@ -181,3 +183,32 @@ def test_what_is_no_report_or_prose_is_refused(tmp_path: Path) -> None:
         read_about(file)
     file.write_text('{"limits": "small persons"}')
     assert read_about(file) == {"limits": "small persons"}
+
+
+def test_the_commands_export_and_convert(
+    weights: Path, pictures: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "report.json").write_text(json.dumps(report("tiles")))
+    (tmp_path / "about.json").write_text('{"limits": "small persons"}')
+    output = tmp_path / "models" / "mine"
+    arguments = ["--weights", str(weights), "--arch", ARCH, "--output", str(output)]
+    arguments += [
+        "--metrics",
+        str(tmp_path / "report.json"),
+        "--about",
+        str(tmp_path / "about.json"),
+    ]
+    arguments += ["--golden", str(pictures / "p3.png"), "--threshold", "0.7", "--format", "json"]
+    result = CliRunner().invoke(app, ["export", *arguments])
+    assert result.exit_code == 0, result.output
+    row = json.loads(result.stdout)
+    assert (row["model"], row["golden"]) == (str(output), 1)
+    card = json.loads((output / "model.json").read_text())
+    assert (card["name"], card["limits"]) == ("mine", "small persons")
+    assert card["thresholds"]["by_view"] == {"tiles": {"fpr_0.001": 0.98, "fpr_0.01": 0.9}}
+    assert ModelInfo.load(output).threshold == 0.7
+    result = CliRunner().invoke(app, ["convert", "--model", str(output), "--format", "csv"])
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[0] == "file,max_difference,patches"
+    assert "Paddle2ONNX" not in capfd.readouterr().out
+    assert CliRunner().invoke(app, ["verify", "--model", str(output)]).exit_code == 0
