@@ -1,4 +1,4 @@
-"""`db upgrade|check`: care for the database."""
+"""`db upgrade|check|backup`: care for the database."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from monitor.cli.output import Format, FormatOption, print_rows
 from monitor.cli.storage import ConfigOption, DbOption, find_storage
 from monitor.config import LoggingConfig
 from monitor.errors import DatabaseError
+from monitor.events.backup import back_up
 from monitor.events.database import describe, open_database, parse_url
 from monitor.events.integrity import check_database
 from monitor.events.schema import migrate
 from monitor.events.snapshots import SnapshotStore
 from monitor.telemetry import configure_logging
 
-app = typer.Typer(help="Create, upgrade and check the event database.", no_args_is_help=True)
+app = typer.Typer(help="Create, upgrade, check and copy the event database.", no_args_is_help=True)
 
 
 @app.command()
@@ -34,6 +35,24 @@ def upgrade(db: DbOption = None, config: ConfigOption = None) -> None:
     url = find_storage(db, config).url
     revision = migrate(url)
     sys.stdout.write(f"{describe(parse_url(url))} has schema {revision}\n")
+
+
+@app.command()
+def backup(
+    target: Annotated[Path, typer.Argument(metavar="FILE", help="Where the copy goes; new.")],
+    db: DbOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Copy a SQLite database to FILE while the monitor runs.
+
+    The copy is checked before it gets its name. To restore it: stop the monitor, put the copy in
+    the database's place, remove the files ending in -wal and -shm beside it, start the monitor.
+    Snapshots are ordinary files; copy their folder after the database.
+
+    Example: `run_monitor.py db backup /backup/monitor-monday.db`
+    """
+    size = back_up(find_storage(db, config).url, target)
+    sys.stdout.write(f"{target}: {size} bytes\n")
 
 
 @app.command()
