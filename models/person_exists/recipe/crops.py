@@ -39,6 +39,8 @@ NOBODY_WEIGHTS = {
     "imagenet_sample": 0.30, "vww_coco96": 0.24, "coco_small": 0.10, "coco_vqa100": 0.05,
     "houses_neg": 0.13, "scene15_neg": 0.13, "raccoon_neg": 0.05,
 }  # fmt: skip
+CLEAN = 0.35
+"""Part of the crops that keep the look they have."""
 CUT_FREE = {"coco_person", "ccp_street", "coco_small"}
 """Sources with persons whose boxes are good enough to cut person-free parts from."""
 
@@ -150,9 +152,9 @@ class CropSampler:
         if kind < self.unlabelled:
             entry = self.unknown[self.rng.integers(len(self.unknown))]
             return self.cut(entry, self.any_box(entry))
-        if kind > 0.93:
+        if kind > 0.96:
             return self.mosaic()
-        if kind > 0.86:
+        if kind > 0.92:
             return self.pasted()
         return self.someone_crop() if self.rng.random() < 0.5 else self.nobody_crop()
 
@@ -329,6 +331,8 @@ def turned(image: Image, rng: np.random.Generator) -> Image:
 
 def camera_look(image: Image, rng: np.random.Generator) -> Image:
     """What cameras and their encoders do: grey or IR, low light, noise, blur, JPEG, lettering."""
+    if rng.random() < CLEAN:
+        return image
     size = image.shape[0]
     if rng.random() < 0.15:
         small = int(size * rng.uniform(0.25, 0.6))

@@ -1,4 +1,4 @@
-"""Distil a teacher into PP-LCNet: its maps and features, its scores, and the computed labels.
+"""Distil the teachers into PP-LCNet: their maps and features, their scores, the computed labels.
 
 Most crops come with the teacher's answer (`teach.py`); the rest are fresh crops with computed
 labels only. The student sees all of them with the camera look the teacher did not have.
@@ -17,10 +17,9 @@ from crops import CropSampler, Image, Pool, camera_look, erased, turned
 from networks import PPLCNet, load_layout_backbone
 from teach import HINTS
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import IterableDataset
 from train import Run, normalised, schedule_arguments, soft_cross_entropy
 
-STUDENT_CHANNELS = (256, 512, 1280)
 Sample = tuple[Image, np.float32, np.float32, np.int64, bool]
 
 
@@ -35,8 +34,7 @@ class TaughtCrops(IterableDataset):  # type: ignore[type-arg]
         rng = np.random.default_rng(self.seed)
         fresh = CropSampler(Pool(self.args.pool), self.args.size, rng)
         known = np.load(self.args.taught / "crops.npz")
-        starts, targets, logits = known["starts"], known["targets"], known["logits"]
-        someone = 1 / (1 + np.exp(logits[:, 0] - logits[:, 1]))
+        starts, targets, someone = known["starts"], known["targets"], known["someone"]
         blob = np.memmap(self.args.taught / "crops.bin", np.uint8, "r")
         while True:
             for row in rng.permutation(len(targets)):
@@ -49,7 +47,7 @@ class TaughtCrops(IterableDataset):  # type: ignore[type-arg]
                 mirrored = bool(rng.random() < 0.5)
                 picture = picture[:, ::-1] if mirrored else picture
                 look = self.look(picture, rng)
-                yield look, targets[row], np.float32(someone[row]), np.int64(row), mirrored
+                yield look, targets[row], someone[row], np.int64(row), mirrored
 
     def fresh(self, sampler: CropSampler, rng: np.random.Generator) -> Sample:
         crop = sampler.draw()
@@ -63,43 +61,45 @@ class TaughtCrops(IterableDataset):  # type: ignore[type-arg]
 
 
 class Shown:
-    """The teacher's maps and features, standardised per channel."""
+    """The teachers' maps and features, standardised per channel."""
 
     def __init__(self, folder: Path) -> None:
         known = np.load(folder / "crops.npz")
-        self.shapes = [tuple(int(n) for n in known[name]) for name in HINTS]
-        self.sizes = [int(np.prod(shape)) for shape in self.shapes]
-        shape = (len(known["targets"]), sum(self.sizes))
-        self.rows = np.memmap(folder / "maps.f16", np.float16, "r", shape=shape)
-        sample = torch.from_numpy(self.rows[:: max(len(self.rows) // 256, 1)].astype(np.float32))
-        self.statistics = []
-        for part, shape in zip(sample.split(self.sizes, 1), self.shapes, strict=True):
-            channels = part.view(len(part), shape[0], -1).transpose(0, 1).reshape(shape[0], -1)
-            self.statistics.append((channels.mean(1), channels.std(1) + 1e-3))
+        self.maps, self.statistics = [], []
+        for name in HINTS:
+            shape = (len(known["targets"]), *(int(n) for n in known[name]))
+            maps = np.memmap(folder / f"{name}.f16", np.float16, "r", shape=shape)
+            sample = torch.from_numpy(maps[:: max(len(maps) // 256, 1)].astype(np.float32))
+            channels = sample.flatten(2) if sample.ndim == 4 else sample.unsqueeze(2)
+            view = (1, -1) + (1,) * (len(shape) - 2)
+            mean, deviation = channels.mean((0, 2)), channels.std((0, 2)) + 1e-3
+            self.maps.append(maps)
+            self.statistics.append((mean.view(view), deviation.view(view)))
+
+    @property
+    def channels(self) -> list[int]:
+        return [maps.shape[1] for maps in self.maps]
 
     def __call__(self, rows: Tensor, mirrored: Tensor) -> list[Tensor]:
-        flat = torch.from_numpy(self.rows[rows.numpy()]).float()
         out = []
-        for part, shape, (mean, deviation) in zip(
-            flat.split(self.sizes, 1), self.shapes, self.statistics, strict=True
-        ):
-            view = (1, -1) + (1,) * (len(shape) - 1)
-            standard = (part.view(-1, *shape) - mean.view(view)) / deviation.view(view)
-            if len(shape) == 3:
+        for maps, (mean, deviation) in zip(self.maps, self.statistics, strict=True):
+            standard = (torch.from_numpy(maps[rows.numpy()]).float() - mean) / deviation
+            if standard.ndim == 4:
                 standard = torch.where(mirrored.view(-1, 1, 1, 1), standard.flip(3), standard)
             out.append(standard)
         return out
 
 
 class Distilled(nn.Module):
-    """The student and, for training only, linear maps from its channels to the teacher's."""
+    """The student and, for training only, linear maps from its channels to the teachers'."""
 
     def __init__(self, channels: list[int]) -> None:
         super().__init__()
         self.student = PPLCNet()
-        self.hint_middle = nn.Conv2d(STUDENT_CHANNELS[0], channels[0], 1)
-        self.hint_last = nn.Conv2d(STUDENT_CHANNELS[1], channels[1], 1)
-        self.hint_pooled = nn.Linear(STUDENT_CHANNELS[2], channels[2])
+        self.hint_middle = nn.Conv2d(256, channels[0], 1)
+        self.hint_heat = nn.Conv2d(256, channels[1], 1)
+        self.hint_last = nn.Conv2d(512, channels[2], 1)
+        self.hint_pooled = nn.Linear(1280, channels[3])
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.student(x)
@@ -112,6 +112,7 @@ class Distilled(nn.Module):
             features = self.student.pooled(last)
             guessed = [
                 self.hint_middle(middle[taught]),
+                self.hint_heat(middle[taught]),
                 self.hint_last(last[taught]),
                 self.hint_pooled(features[taught]),
             ]
@@ -140,16 +141,16 @@ def main() -> None:
     parser.add_argument(
         "--hints",
         type=float,
-        nargs=3,
-        default=[1.0, 1.5, 1.0],
-        help="weights of the middle map, the last map, the pooled features",
+        nargs=4,
+        default=[1.5, 1.0, 1.0, 0.7],
+        help="weights of PoseNet's features and heat, EfficientNet's map and pooled features",
     )
     parser.add_argument("--hard", type=float, default=0.4, help="part of the computed label")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     shown = Shown(args.taught)
-    net = Distilled([shape[0] for shape in shown.shapes])
+    net = Distilled(shown.channels)
     if args.start:
         weights = torch.load(args.start)["average"]
         distilled = any(name.startswith("student.") for name in weights)
@@ -170,8 +171,7 @@ def main() -> None:
         loss = soft_cross_entropy(logits, wanted, args.smooth)
         return loss + hint_loss(guesses, shown(rows[taught], mirrored[taught]), args.hints)
 
-    crops = TaughtCrops(args, args.seed + run.seen)
-    run.go(DataLoader(crops, args.batch, num_workers=1, prefetch_factor=4), loss_of)
+    run.go(lambda seed: TaughtCrops(args, seed), loss_of)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,10 @@ from __future__ import annotations
 import argparse
 import copy
 import math
+import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +21,8 @@ from crops import MEAN, STD, CropSampler, Pool, camera_look, erased, turned
 from depthwise import speed_up
 from measure import figures, labelled, scores, torch_predict
 from networks import PPLCNet, Teacher, load_layout_backbone
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, IterableDataset
+from torch import Tensor, multiprocessing, nn
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 
 class Crops(IterableDataset):  # type: ignore[type-arg]
@@ -119,67 +121,102 @@ def schedule_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keep", type=float, default=0.995, help="of the weights' average")
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--every", type=float, default=5, help="minutes between checkpoints")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1, help="of each process")
+    parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
 
 
 class Run:
-    """One training run: its network, average, optimiser and how far it is."""
+    """One training run: its network, average, optimiser and how far it is.
+
+    With `--processes 2` further processes train the same weights in shared memory without
+    waiting for each other (Hogwild): on a busy machine that is faster than threads.
+    """
 
     def __init__(self, args: argparse.Namespace, net: nn.Module) -> None:
         self.args, self.net = args, net.to(memory_format=torch.channels_last)
         self.average = Average(net, args.keep)
-        self.optimiser = torch.optim.AdamW(parameter_groups(net, args.lr, args.head, args.decay))
-        self.passed, self.seen, self.loss = 0.0, 0, 0.0
-        if args.out.exists():
-            state = torch.load(args.out)
+        self.passed, self.seen = multiprocessing.Value("d", 0.0), multiprocessing.Value("q", 0)
+        state = torch.load(args.out) if args.out.exists() else None
+        if state:
             net.load_state_dict(state["net"])
             self.average.net.load_state_dict(state["average"])
             self.average.steps = 10**6
-            self.optimiser.load_state_dict(state["optimiser"])
-            self.passed, self.seen = state["passed"], state["seen"]
+            self.passed.value, self.seen.value = state["passed"], state["seen"]
         speed_up(net)
+        if args.processes > 1:
+            net.share_memory()
+        self.optimiser = torch.optim.AdamW(parameter_groups(net, args.lr, args.head, args.decay))
+        if state:
+            self.optimiser.load_state_dict(state["optimiser"])
+
+    @property
+    def done(self) -> bool:
+        return self.passed.value >= self.args.minutes * 60
 
     def save(self) -> None:
         state = {
             "net": self.net.state_dict(),
             "average": self.average.net.state_dict(),
             "optimiser": self.optimiser.state_dict(),
-            "passed": self.passed,
-            "seen": self.seen,
+            "passed": self.passed.value,
+            "seen": self.seen.value,
         }
         torch.save(state, self.args.out)
 
-    def step(self, loss: Tensor, count: int) -> None:
-        set_rate(self.optimiser, self.passed / (self.args.minutes * 60))
+    def step(self, loss: Tensor, count: int) -> float:
+        set_rate(self.optimiser, self.passed.value / (self.args.minutes * 60))
         self.optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
         self.optimiser.step()
-        self.average.update(self.net)
-        self.loss += (float(loss.detach()) - self.loss) * 0.02
-        self.seen += count
+        with self.seen.get_lock():
+            self.seen.value += count
+        return float(loss.detach())
 
-    def go(self, batches: Iterable[list[Tensor]], loss_of: Callable[..., Tensor]) -> None:
-        """`loss_of(*batch)` gives the loss; the first tensor of a batch are its pictures."""
-        pool = Pool(self.args.pool)
-        next_save, last = self.passed + self.args.every * 60, time.monotonic()
-        for step, batch in enumerate(batches):
+    def help(self, crops: Dataset, loss_of: Callable[..., Tensor]) -> None:  # type: ignore[type-arg]
+        """What the further processes do until the first one is done, or dead."""
+        first = os.getppid()
+        for batch in self.loader(crops):
             self.step(loss_of(*batch), len(batch[0]))
+            if self.done or os.getppid() != first:
+                return
+
+    def loader(self, crops: Dataset) -> DataLoader:  # type: ignore[type-arg]
+        return DataLoader(crops, self.args.batch, num_workers=1, prefetch_factor=4)
+
+    def go(
+        self,
+        crops: Callable[[int], Dataset],  # type: ignore[type-arg]
+        loss_of: Callable[..., Tensor],
+    ) -> None:
+        """`crops(seed)` gives batches, `loss_of(*batch)` the loss; pictures come first."""
+        seed = self.args.seed + self.seen.value
+        helpers = [
+            multiprocessing.Process(target=self.help, args=(crops(seed + i), loss_of))
+            for i in range(1, self.args.processes)
+        ]
+        for helper in helpers:
+            helper.start()
+        pool = Pool(self.args.pool)
+        next_save, last = self.passed.value + self.args.every * 60, time.monotonic()
+        recent: deque[float] = deque(maxlen=100)
+        for step, batch in enumerate(self.loader(crops(seed))):
+            recent.append(self.step(loss_of(*batch), len(batch[0])))
+            self.average.update(self.net)
             now = time.monotonic()
-            self.passed, last = self.passed + now - last, now
-            done = self.passed >= self.args.minutes * 60
+            self.passed.value, last = self.passed.value + now - last, now
             if step % 100 == 0:
-                print(
-                    f"{self.passed / 60:.1f} min  {self.seen} crops  loss {self.loss:.4f}",
-                    flush=True,
-                )
-            if self.passed >= next_save or done:
+                minutes, loss = self.passed.value / 60, np.mean(recent)
+                print(f"{minutes:.1f} min  {self.seen.value} crops  loss {loss:.4f}", flush=True)
+            if self.passed.value >= next_save or self.done:
                 self.save()
                 print(report(self.average.net, pool), flush=True)
-                next_save, last = self.passed + self.args.every * 60, time.monotonic()
-            if done:
-                return
+                next_save, last = self.passed.value + self.args.every * 60, time.monotonic()
+            if self.done:
+                break
+        for helper in helpers:
+            helper.join()
 
 
 def build(args: argparse.Namespace) -> nn.Module:
@@ -216,8 +253,7 @@ def main() -> None:
             logits = net(normalised(pictures))
         return soft_cross_entropy(logits, targets, args.smooth)
 
-    crops = Crops(args.pool, args.size, args.seed + run.seen)
-    run.go(DataLoader(crops, args.batch, num_workers=1, prefetch_factor=4), loss_of)
+    run.go(lambda seed: Crops(args.pool, args.size, seed), loss_of)
 
 
 if __name__ == "__main__":
