@@ -91,7 +91,7 @@ def _tell(told: Told, change: Change) -> tuple[Told, Changes]:
     if change.current is told.presence:
         return told, ()
     news = replace(change, previous=told.presence)
-    return Told(change.current, change.at, told.withheld), (news,)
+    return Told(change.current, change.at), (news,)
 
 
 def _within(end: Stamp, start: Stamp, seconds: float) -> bool:

@@ -86,6 +86,27 @@ def test_somebody_is_present_until_the_evidence_declines() -> None:
     assert believe([*here, (0.2, 0.3), (0.2, 0.8)], occupied=True).present
 
 
+def test_a_fall_does_not_use_up_the_rise_before_it_nor_a_rise_the_fall() -> None:
+    arrived = believe([(0.0, 0.9), (0.2, 0.9)])
+    falling = read(0.2, arrived, 0.2, occupied=True, settings=BELIEVE)
+    assert falling.drift == pytest.approx(-tanh(0.2) * log(4))
+    gone = believe([(0.0, 0.1), (0.2, 0.1)], occupied=True)
+    rising = read(0.8, gone, 0.2, occupied=False, settings=BELIEVE)
+    assert rising.drift == pytest.approx(tanh(0.2) * log(4))
+
+
+def test_each_score_of_a_rise_is_present_only_by_itself() -> None:
+    assert believe([(0.0, 0.7)]).present
+    assert not believe([(0.0, 0.9), (0.2, 0.4)]).present
+
+
+def test_nobody_is_present_while_the_belief_is_clear() -> None:
+    wide = EVIDENCE.model_copy(update={"exit_belief": 0.3})
+    config = PresenceConfig(mode=PresenceMode.EVIDENCE, evidence=wide)
+    reading = believe([(0.0, 0.5)], config, occupied=True)
+    assert (reading.drift, reading.clear, reading.present) == (0.0, True, False)
+
+
 def test_each_mode_has_its_thresholds() -> None:
     assert thresholds(BELIEVE) == (0.95, 0.05)
     assert thresholds(PresenceConfig()) == (0.8, 0.4)

@@ -87,6 +87,13 @@ def test_only_evidence_counts_as_dwelling() -> None:
     """Waiting for the exit to be confirmed does not make a short stay a long one."""
     zone = Zone(min_dwell=3.0, exit_after=10.0).see([*steady(0.9, 0, 2), *steady(0.0, 2, 30)])
     assert zone.heard() == [(VACANT, 1.5, 12.0)]
+    assert zone.changes[0].end_reason is None
+
+
+def test_dwelling_forgives_what_floating_point_takes() -> None:
+    assert 1.7 - 1.1 < 0.6
+    zone = Zone(min_dwell=0.6).see([(1.1, 0.9), (1.4, 0.9), (1.7, 0.9)])
+    assert zone.heard() == [(OCCUPIED, 1.1, 1.7)]
 
 
 def test_a_short_stay_before_a_gap_leaves_the_zone_unknown() -> None:
