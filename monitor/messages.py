@@ -1,7 +1,8 @@
 """The messages that pass between the rooms; a room knows these and no other room.
 
     capture ──Frame──▶ inference ──Score──▶ presence ──Transition, Progress──▶ events
-       └──────Outage──────────────────────────▲
+       │  └──────Outage───────────────────────▲ │
+       └─────────────Attention──────────────────┘
 
 Pictures are RGB uint8 arrays of shape (height, width, 3) everywhere.
 """
@@ -90,6 +91,14 @@ class Outage:
     stamp: Stamp
     reason: OutageReason
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """Presence says: look closely at this camera (`dense`), or a glance now and then will do."""
+
+    camera: str
+    dense: bool
 
 
 class PresenceState(StrEnum):

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from monitor.capture import probe_recording, read_recording
 from monitor.clock import MediaClock, Stamp, SystemClock
-from monitor.config import CameraConfig, InferenceConfig
+from monitor.config import CameraConfig, DecodePolicy, InferenceConfig
 from monitor.inference.pool import InferencePool
 from monitor.messages import EndReason, PresenceState, Progress, Score, Transition
 from monitor.presence.room import PresenceRoom
@@ -94,16 +94,18 @@ class Replayer:
 
         Raises InputError if the file is no video.
         """
-        collector = _Collector(name, camera, self._pool.model_id)
-        with self._lock:
-            self._on_score = collector.on_score
         duration = probe_recording(path).duration_s
         recording = read_recording(
             path, name, camera, clock=MediaClock(EPOCH), max_side=PICTURE_SIDE
         )
+        collector = _Collector(name, camera, self._pool.model_id, recording.attend)
+        with self._lock:
+            self._on_score = collector.on_score
         last = Stamp(0.0, EPOCH)
         for frame in recording:
             self._pool.submit(frame, wait=True)
+            if camera.decode is DecodePolicy.ADAPTIVE:
+                self._pool.drain()  # what presence makes of it decides how to go on
             last = frame.stamp
             on_progress(recording.position_s)
         self._pool.drain()
@@ -125,13 +127,19 @@ class Replayer:
 class _Collector:
     """Stands where the events room stands in the daemon."""
 
-    def __init__(self, name: str, camera: CameraConfig, model_id: str) -> None:
+    def __init__(
+        self, name: str, camera: CameraConfig, model_id: str, attend: Callable[[bool], None]
+    ) -> None:
         self.scores: list[ScorePoint] = []
         self._sequences: set[int] = set()
         self._opened: dict[UUID, Transition] = {}
         self._events: list[ReplayEvent] = []
         self._presence = PresenceRoom(
-            {name: camera}, on_message=self._take, encode=None, model_id=model_id
+            {name: camera},
+            on_message=self._take,
+            on_attention=lambda attention: attend(attention.dense),
+            encode=None,
+            model_id=model_id,
         )
 
     @property

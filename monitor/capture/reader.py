@@ -7,16 +7,19 @@ import threading
 import time
 from collections.abc import Callable
 
+from av.packet import Packet
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from monitor.capture.backoff import backoff_delay
 from monitor.capture.composing import Composer, seconds_of
 from monitor.capture.decoding import Decoder
+from monitor.capture.economy import Economy, Pick
 from monitor.capture.failures import Failure, SourceLostError, explain
 from monitor.capture.sampling import RateMeter, Sampler, Timeline
 from monitor.capture.sources import OpenSource, Source, SourceKind, opened, source_of
 from monitor.capture.status import ReaderState, ReaderStats, Status
-from monitor.clock import Clock
+from monitor.clock import Clock, Stamp
 from monitor.config import CameraConfig
 from monitor.messages import Frame, Outage, OutageReason
 from monitor.telemetry import camera_context, get_logger
@@ -27,8 +30,9 @@ HEALTHY_STRETCH = 10.0
 """Seconds of pictures after which a camera's earlier failures are forgotten."""
 
 UNDECODABLE_LIMIT = 30.0
-"""Seconds of packets without a picture after which the source is opened anew. Longer than the
-keyframe interval of any camera, because nothing can be decoded before the first keyframe."""
+"""Seconds of packets without a picture, beyond what the decode policy leaves out on purpose,
+after which the source is opened anew. Longer than the keyframe interval of any camera, because
+nothing can be decoded before the first keyframe."""
 
 Backoff = Callable[[int, OutageReason, float], float]
 
@@ -56,7 +60,7 @@ class Reader:
     ) -> None:
         self.camera = camera
         self._source: Source = source_of(config.source)
-        self._sample_fps = config.sample_fps
+        self._settings = config
         self._on_frame = on_frame
         self._on_outage = on_outage
         self._clock = clock
@@ -65,6 +69,7 @@ class Reader:
         self._status = Status(camera, clock)
         self._stop = threading.Event()
         self._deaf = False
+        self._dense = False
         # FFmpeg cannot be interrupted before its timeout; as a daemon, a thread that still
         # waits in there does not hold up the end of the process.
         self._thread = threading.Thread(target=self._run, name=f"reader-{camera}", daemon=True)
@@ -84,6 +89,10 @@ class Reader:
             self._thread.join(timeout)
         return not self._thread.is_alive()
 
+    def attend(self, dense: bool) -> None:
+        """Whether every picture is wanted from now on, or a look now and then will do."""
+        self._dense = dense
+
     def stats(self) -> ReaderStats:
         """How it stands."""
         return self._status.stats()
@@ -97,7 +106,7 @@ class Reader:
             attempt = 0
             while not self._stop.is_set():
                 self._status.connecting()
-                session = _Session(self._sample_fps)
+                session = _Session(self._settings.sample_fps)
                 failure = self._session(session)
                 if failure is None:
                     return
@@ -134,48 +143,53 @@ class Reader:
         return None
 
     def _stream(self, source: OpenSource, session: _Session) -> None:
-        """Decode packets until the stream ends or the reader is told to stop."""
-        codec = source.stream.codec_context.name
+        """Handle packets until the stream ends or the reader is told to stop."""
+        context = source.stream.codec_context
         decoder = session.decoder
+        economy = Economy(self._settings, decoder, context, lambda: self._dense)
         last_picture = time.monotonic()
         for packet in source.container.demux(source.stream):
             if self._stop.is_set():
                 return
-            corrupt = decoder.corrupt
-            decoded = decoder.decoded
-            for picture in decoder.frames(packet):
-                pts = seconds_of(picture.pts, picture.time_base) if source.timed else None
-                self._picture(picture, pts, codec, session)
+            corrupt, decoded = decoder.corrupt, decoder.decoded
+            arrived = self._receive(packet, source, session)
+            for pick in economy.pictures(packet, session.seconds, arrived):
+                self._picture(pick, source, session)
                 if self._stop.is_set():
                     return
-            self._status.packet(decoder.corrupt - corrupt)
+            self._status.worked(
+                corrupt=decoder.corrupt - corrupt, group=economy.group, dense=self._dense
+            )
+            self._status.patience = economy.longest_wait
             now = session.asked = time.monotonic()
             if decoder.decoded > decoded:
                 last_picture = now
-            elif now - last_picture > UNDECODABLE_LIMIT:
+            elif now - last_picture > UNDECODABLE_LIMIT + economy.longest_wait:
                 raise SourceLostError(_EMPTY)
 
-    def _picture(
-        self, picture: VideoFrame, pts: float | None, codec: str, session: _Session
-    ) -> None:
-        seconds = session.advance(pts, self._clock.now().monotonic)
+    def _receive(self, packet: Packet[VideoStream], source: OpenSource, session: _Session) -> Stamp:
+        """Take note of a packet, in its time if the file is paced; when it arrived."""
+        if packet.size:
+            dts = seconds_of(packet.dts, packet.time_base) if source.timed else None
+            session.receive(dts, self._clock.now().monotonic)
         if self._source.paced:
-            self._wait_for(seconds, session)
+            self._status.waiting()
+            self._stop.wait(session.early(self._clock.now().monotonic))
+        return self._status.received(session.fps)
+
+    def _picture(self, pick: Pick, source: OpenSource, session: _Session) -> None:
+        picture = pick.picture
+        pts = seconds_of(picture.pts, picture.time_base) if source.timed else None
+        seconds = session.advance(pts, pick.arrived.monotonic)
         before = self._status.stats()
-        stamp = self._status.decoded(
-            codec, picture.width, picture.height, session.meter.add(seconds)
-        )
-        session.seen(stamp.monotonic)
+        codec = source.stream.codec_context.name
+        seen = self._status.decoded(codec, picture.width, picture.height)
+        session.seen(seen.monotonic)
         self._log_change(before, picture)
-        if session.sampler.due(seconds) and not self._stop.is_set():
-            frame = self._composer.compose(picture, stamp, pts)
+        if pick.wanted and session.sampler.due(seconds) and not self._stop.is_set():
+            frame = self._composer.compose(picture, pick.arrived, pts)
             self._status.sampled()
             self._deliver(frame)
-
-    def _wait_for(self, seconds: float, session: _Session) -> None:
-        """Pace a file: wait until its media time has come."""
-        self._status.waiting()
-        self._stop.wait(session.early(seconds, self._clock.now().monotonic))
 
     def _deliver(self, frame: Frame) -> None:
         if self._stop.is_set():
@@ -232,23 +246,33 @@ class _Session:
         self.opening = True
         self.asked = time.monotonic()
         self.decoded_before = self.decoder.decoded
-        self.timeline = Timeline()
         self.sampler = Sampler(self._sample_fps)
-        self.meter = RateMeter()
+        self.seconds = 0.0
+        self.fps: float | None = None
+        self._packets, self._pictures = Timeline(), Timeline()
+        self._meter = RateMeter()
+        self._received: float | None = None
         self._arrived: float | None = None
         self._start: float | None = None
 
-    def advance(self, pts: float | None, now: float) -> float:
-        """Seconds of the stream: by PTS, or by arrival where the PTS are no use."""
-        step = 0.0 if self._arrived is None else now - self._arrived
-        self._arrived = now
-        return self.timeline.advance(pts, step)
+    def receive(self, dts: float | None, now: float) -> None:
+        """A packet came: `seconds` of the stream by its time stamp, or else by arrival."""
+        step = 0.0 if self._received is None else now - self._received
+        self._received = now
+        self.seconds = self._packets.advance(dts, step)
+        self.fps = self._meter.add(self.seconds)
 
-    def early(self, seconds: float, now: float) -> float:
-        """How long before its time a frame of a paced file was decoded, at least 0."""
-        if self._start is None or now - self._start - seconds > 1.0:
-            self._start = now - seconds  # so late that catching up would be a rush
-        return max(0.0, self._start + seconds - now)
+    def advance(self, pts: float | None, arrived: float) -> float:
+        """Seconds of the stream up to a picture: by PTS, or by arrival where they are no use."""
+        step = 0.0 if self._arrived is None else arrived - self._arrived
+        self._arrived = arrived
+        return self._pictures.advance(pts, step)
+
+    def early(self, now: float) -> float:
+        """How long before its time a packet of a paced file was read, at least 0."""
+        if self._start is None or now - self._start - self.seconds > 1.0:
+            self._start = now - self.seconds  # so late that catching up would be a rush
+        return max(0.0, self._start + self.seconds - now)
 
     def seen(self, now: float) -> None:
         """A picture was decoded."""

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import av
 import av.error
-from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from monitor.capture.composing import Composer, seconds_of
 from monitor.capture.decoding import Decoder
+from monitor.capture.economy import Economy, Pick
 from monitor.capture.failures import explain
 from monitor.capture.sampling import Sampler, Timeline
 from monitor.capture.sources import OpenSource, file_source, opened
@@ -47,9 +47,10 @@ class RecordingInfo:
 class Recording:
     """The sampled Frames of one file, in order; iterate it once or many times.
 
-    A frame's stamp is its media time: second 0 of the clock is the first frame. The counts are
-    of the latest iteration and grow while it runs. Iterating raises InputError if the file is
-    missing, empty, no video, or holds no picture that can be decoded.
+    A frame's stamp is its media time: second 0 of the clock is the first frame. Which pictures
+    are decoded is up to the camera's `decode` and to `attend`, as in a live camera's reader. The
+    counts are of the latest iteration and grow while it runs. Iterating raises InputError if the
+    file is missing, empty, no video, or holds no picture that can be decoded.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Recording:
         self._config = config
         self._clock = clock
         self._max_side = max_side
+        self._dense = False
         self.decoded = 0
         """Whole pictures decoded."""
         self.sampled = 0
@@ -69,33 +71,47 @@ class Recording:
         self.position_s = 0.0
         """Media time of the latest decoded picture, for progress bars."""
 
+    def attend(self, dense: bool) -> None:
+        """Whether every picture is wanted from here on, or a look now and then will do."""
+        self._dense = dense
+
     def __iter__(self) -> Iterator[Frame]:
         self.decoded = self.sampled = self.corrupt = 0
         self.position_s = 0.0
+        self._dense = False
         composer = Composer(self._camera, self._config, self._max_side)
         sampler = Sampler(self._config.sample_fps)
+        timeline = Timeline(longest_step=inf)  # a recording may leave hours out
+        before = 0.0
         with _readable(self._path) as source:
-            for picture, pts, seconds in self._pictures(source):
-                if sampler.due(seconds):
+            for pick, packet_time in self._picks(source):
+                pts = seconds_of(pick.picture.pts, pick.picture.time_base)
+                seconds = timeline.advance(pts, packet_time - before)
+                before = packet_time
+                if pick.wanted and sampler.due(seconds):
                     self.sampled += 1
-                    yield composer.compose(picture, self._clock.at(seconds), pts)
+                    yield composer.compose(pick.picture, self._clock.at(seconds), pts)
         if not self.decoded:
             raise InputError(
                 "no picture in it can be decoded", where=str(self._path), remedy=_REMEDY
             )
 
-    def _pictures(self, source: OpenSource) -> Iterator[tuple[VideoFrame, float | None, float]]:
-        """Every whole picture with its PTS and its media time in seconds."""
+    def _picks(self, source: OpenSource) -> Iterator[tuple[Pick, float]]:
+        """Every decoded picture, and the media time of its packet in seconds."""
         decoder = Decoder()
-        timeline = Timeline(longest_step=inf)  # a recording may leave hours out
+        context = source.stream.codec_context
+        economy = Economy(self._config, decoder, context, lambda: self._dense)
+        timeline = Timeline(longest_step=inf)
         step = 1.0 / (_rate(source.stream) or 25.0)
         try:
             for packet in source.container.demux(source.stream):
-                for picture in decoder.frames(packet):
-                    pts = seconds_of(picture.pts, picture.time_base)
+                if packet.size:
+                    dts = seconds_of(packet.dts, packet.time_base)
+                    self.position_s = timeline.advance(dts, step)
+                arrived = self._clock.at(self.position_s)
+                for pick in economy.pictures(packet, self.position_s, arrived):
                     self.decoded, self.corrupt = decoder.decoded, decoder.corrupt
-                    self.position_s = timeline.advance(pts, step)
-                    yield picture, pts, self.position_s
+                    yield pick, pick.arrived.monotonic
         except av.error.FFmpegError:
             if not decoder.decoded:
                 raise

@@ -11,7 +11,7 @@ from monitor.capture.status import ReaderStats
 from monitor.clock import Clock
 from monitor.config import CameraConfig
 from monitor.errors import ConfigError
-from monitor.messages import Frame, Outage
+from monitor.messages import Attention, Frame, Outage
 from monitor.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -84,6 +84,12 @@ class CaptureRoom:
             self._watchdog.join(max(0.0, deadline - time.monotonic()))
         if left:
             log.info("readers still wait for their cameras and are left behind", cameras=left)
+
+    def attend(self, attention: Attention) -> None:
+        """Look closely at a camera, or no longer; returns at once. Others are ignored."""
+        reader = self._readers.get(attention.camera)
+        if reader is not None:
+            reader.attend(attention.dense)
 
     def stats(self) -> dict[str, ReaderStats]:
         """How every reader stands, by camera."""

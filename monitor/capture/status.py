@@ -58,15 +58,17 @@ class ReaderStats:
 
     `reason`, `detail`: why it is not (or was last not) streaming; None before any trouble.
     `since`: when the state began. `last_frame`: when the last picture was decoded, monotonic
-    seconds. `frames_decoded`, `frames_sampled`, `frames_corrupt` and `reconnects` (tries to open
-    it after the first) count from the start. `width`, `height`: pixels; `codec`: FFmpeg's name;
-    `fps`: measured, frames a second.
+    seconds. `frames_received`, `frames_decoded`, `frames_sampled`, `frames_corrupt` and
+    `reconnects` (tries to open it after the first) count from the start. `width`, `height`:
+    pixels; `codec`: FFmpeg's name; `fps`: frames a second that it sends; `group`: seconds between
+    keyframes. `dense`: it is looked at closely.
     """
 
     state: ReaderState
     reason: OutageReason | None
     detail: str
     since: Stamp
+    frames_received: int = 0
     frames_decoded: int = 0
     frames_sampled: int = 0
     frames_corrupt: int = 0
@@ -76,6 +78,8 @@ class ReaderStats:
     height: int | None = None
     codec: str | None = None
     fps: float | None = None
+    group: float | None = None
+    dense: bool = False
 
 
 class Status:
@@ -92,6 +96,8 @@ class Status:
         self._tries = 0
         self._busy = False
         self._waiting = False
+        self.patience = 0.0
+        """Seconds between two pictures that the decode policy allows on purpose."""
 
     def stats(self) -> ReaderStats:
         """A consistent copy."""
@@ -111,19 +117,26 @@ class Status:
             if self._enter(ReaderState.STOPPED):
                 self._stats = replace(self._stats, reason=OutageReason.STOPPED, detail="")
 
-    def packet(self, corrupt: int) -> None:
-        """A packet came; `corrupt`: how many more pictures are damaged."""
+    def received(self, fps: float | None) -> Stamp:
+        """A packet came, of a stream with that many a second. When that was."""
         with self._lock:
-            self._packet = self._clock.now().monotonic
-            if corrupt:
-                total = self._stats.frames_corrupt + corrupt
-                self._stats = replace(self._stats, frames_corrupt=total)
+            now = self._clock.now()
+            self._packet = now.monotonic
+            self._waiting = False
+            total = self._stats.frames_received + 1
+            self._stats = replace(self._stats, frames_received=total, fps=fps)
+            return now
 
-    def decoded(self, codec: str, width: int, height: int, fps: float | None) -> Stamp:
+    def worked(self, *, corrupt: int, group: float | None, dense: bool) -> None:
+        """A packet was dealt with; `corrupt`: how many more pictures are damaged."""
+        with self._lock:
+            total = self._stats.frames_corrupt + corrupt
+            self._stats = replace(self._stats, frames_corrupt=total, group=group, dense=dense)
+
+    def decoded(self, codec: str, width: int, height: int) -> Stamp:
         """A picture was decoded: the camera is seen, any outage is over. When that was."""
         with self._lock:
             now = self._seen = self._clock.now()
-            self._waiting = False
             self._enter(ReaderState.STREAMING)
             self._dark = False
             self._stats = replace(
@@ -133,7 +146,6 @@ class Status:
                 width=width,
                 height=height,
                 codec=codec,
-                fps=fps,
             )
             return now
 
@@ -144,7 +156,7 @@ class Status:
             self._stats = replace(self._stats, frames_sampled=total)
 
     def waiting(self) -> None:
-        """The reader waits on purpose (a paced file) before it counts the next picture."""
+        """The reader waits on purpose (a paced file) before it takes the next packet."""
         with self._lock:
             self._waiting = True
 
@@ -161,24 +173,28 @@ class Status:
     def overdue(self, open_timeout: float, read_timeout: float) -> Outage | None:
         """For the watchdog: go to STALLED if a picture is overdue; the Outage to send, if any.
 
-        A first picture may take both timeouts, each further one the read timeout.
+        A first picture may take both timeouts, each further packet the read timeout, and each
+        further picture the `patience` of the decode policy on top.
         """
         with self._lock:
             now = self._clock.now().monotonic
+            silent = self._packet is None or now - self._packet > read_timeout
             if self._stats.state is ReaderState.CONNECTING:
-                age, allowed = now - self._stats.since.monotonic, open_timeout + read_timeout
+                age = now - self._stats.since.monotonic
+                late = age > open_timeout + read_timeout + self.patience
             elif self._stats.state is ReaderState.STREAMING and self._seen is not None:
-                age, allowed = now - self._seen.monotonic, read_timeout
+                age = now - self._seen.monotonic
+                late = silent or age > read_timeout + self.patience
             else:
                 return None
-            if age <= allowed or self._waiting:
+            if not late or self._waiting:
                 return None
-            return self._lose(ReaderState.STALLED, self._why_overdue(now, age))
+            return self._lose(ReaderState.STALLED, self._why_overdue(age, silent))
 
-    def _why_overdue(self, now: float, age: float) -> Failure:
+    def _why_overdue(self, age: float, silent: bool) -> Failure:
         if self._busy:
             return Failure(OutageReason.LAGGING, "the frames are not taken off the reader's hands")
-        if self._packet is not None and now - self._packet < age / 2:
+        if not silent:
             return Failure(OutageReason.CORRUPT, "data comes, but no picture can be decoded")
         return Failure(OutageReason.TIMEOUT, f"no picture for {age:.1f} s")
 

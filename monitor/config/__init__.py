@@ -6,6 +6,7 @@ from monitor.config.base import ConfigModel, Duration
 from monitor.config.camera import (
     CameraConfig,
     CameraSettings,
+    DecodePolicy,
     Pacing,
     SourceConfig,
     Transport,
@@ -26,6 +27,7 @@ __all__ = [
     "CameraSettings",
     "ConfigModel",
     "DatabaseConfig",
+    "DecodePolicy",
     "Device",
     "Duration",
     "InferenceConfig",

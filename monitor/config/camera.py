@@ -48,6 +48,17 @@ class ViewKind(StrEnum):
     """The whole picture and overlapping tiles; the highest score counts."""
 
 
+class DecodePolicy(StrEnum):
+    """Which pictures of a stream are decoded; decoding is what a camera costs."""
+
+    KEYFRAMES = "keyframes"
+    """Only pictures that stand alone: cheapest, and as rare as the camera's keyframes."""
+    ALL = "all"
+    """Every picture."""
+    ADAPTIVE = "adaptive"
+    """Keyframes while presence is settled, every picture while it is not."""
+
+
 class Transport(StrEnum):
     """How RTSP media travels."""
 
@@ -107,7 +118,14 @@ class CameraSettings(ConfigModel):
     """What `defaults:` may set for all cameras and each camera may override."""
 
     sample_fps: float = Field(default=5.0, gt=0.0, le=60.0)
-    """Frames a second that are scored."""
+    """Frames a second that are scored; fewer while `decode` allows it."""
+
+    decode: DecodePolicy = DecodePolicy.ADAPTIVE
+    """adaptive: keyframes while presence is settled, every picture while it is not; keyframes;
+    all."""
+
+    max_blind: Duration = Field(default=2.0, ge=0.2, le=60.0)
+    """decode adaptive: the longest time between two looks, however rare the keyframes are."""
 
     view: ViewKind = ViewKind.STRETCH
     """How the picture (or each zone's bounding box) is cut for the network."""

@@ -12,6 +12,7 @@ from monitor.config.camera import CameraConfig
 from monitor.config.presence import PresenceConfig
 from monitor.messages import (
     WHOLE_FRAME,
+    Attention,
     EndReason,
     OpenOccupancy,
     Outage,
@@ -19,6 +20,7 @@ from monitor.messages import (
     Score,
     Transition,
 )
+from monitor.presence.attention import Watchfulness
 from monitor.presence.occupancy import Encode, rebased
 from monitor.presence.tracker import Surroundings, ZoneStatus, ZoneTracker, ending
 
@@ -31,15 +33,22 @@ class _Place:
     """A tracker and the lock that guards it. Reentrant: a listener may ask for `statuses()`."""
 
     tracker: ZoneTracker
+    zone: str
+    watchfulness: Watchfulness
     lock: RLock = field(default_factory=RLock)
+
+    def look(self) -> None:
+        """Tell how closely the zone must be looked at now; call with the lock held."""
+        self.watchfulness.note(self.zone, self.tracker.settled)
 
 
 class PresenceRoom:
     """Keeps a tracker for every zone of every camera.
 
     May be called from any thread. Messages of one zone are emitted in order, from the thread
-    that brought the news, so `on_message` must not block. `encode` makes the JPEG of a picture
-    (None keeps no pictures), `new_id` names an event. Naming a camera or zone that the
+    that brought the news, so `on_message` must not block. `on_attention` hears, under the same
+    terms, when a camera must be looked at closely and when no longer. `encode` makes the JPEG of a
+    picture (None keeps no pictures), `new_id` names an event. Naming a camera or zone that the
     configuration does not have raises LookupError; scores that come late are counted and
     ignored.
     """
@@ -49,19 +58,21 @@ class PresenceRoom:
         cameras: Mapping[str, CameraConfig],
         *,
         on_message: Callable[[Transition | Progress], None],
+        on_attention: Callable[[Attention], None] = lambda _attention: None,
         encode: Encode | None = None,
         model_id: str = "",
         new_id: Callable[[], UUID] = uuid4,
         progress_every: float = PROGRESS_EVERY,
     ) -> None:
         self._around = Surroundings(on_message, new_id, encode, model_id, progress_every)
-        self._places = {
-            camera: {
-                zone: _Place(ZoneTracker(camera, zone, settings, self._around))
-                for zone, settings in zone_settings(config).items()
+        self._places: dict[str, dict[str, _Place]] = {}
+        for camera, config in cameras.items():
+            zones = zone_settings(config)
+            watchfulness = Watchfulness(camera, zones, on_attention)
+            self._places[camera] = {
+                zone: _Place(ZoneTracker(camera, zone, settings, self._around), zone, watchfulness)
+                for zone, settings in zones.items()
             }
-            for camera, config in cameras.items()
-        }
 
     def on_score(self, score: Score) -> None:
         """Take a score in."""
@@ -71,18 +82,21 @@ class PresenceRoom:
             raise LookupError(f"camera {score.camera!r} has no zone {score.zone!r}")
         with place.lock:
             place.tracker.on_score(score)
+            place.look()
 
     def on_outage(self, outage: Outage) -> None:
         """A camera is not seen; the next score of a later picture ends it."""
         for place in self._zones(outage.camera).values():
             with place.lock:
                 place.tracker.on_outage(outage.stamp)
+                place.look()
 
     def tick(self, now: Stamp) -> None:
         """Let time pass: zones that were not seen for `max_gap` become UNKNOWN."""
         for place in self._everywhere():
             with place.lock:
                 place.tracker.tick(now)
+                place.look()
 
     def restore(self, found: Iterable[OpenOccupancy], now: Stamp) -> None:
         """Take over the occupancies found open at start; call before the first score.

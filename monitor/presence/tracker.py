@@ -16,7 +16,7 @@ from monitor.messages import (
     Score,
     Transition,
 )
-from monitor.presence import machine
+from monitor.presence import attention, machine
 from monitor.presence.machine import Change, Observation, Pending, ZoneState
 from monitor.presence.occupancy import Encode, Occupancy
 from monitor.presence.reading import thresholds
@@ -85,6 +85,11 @@ class ZoneTracker:
     def max_gap(self) -> float:
         """Seconds without a score after which the zone is UNKNOWN."""
         return self._settings.max_gap
+
+    @property
+    def settled(self) -> bool:
+        """Whether sparse scores suffice for now."""
+        return attention.settled(self._state, self._settings)
 
     def on_score(self, score: Score) -> None:
         """Take one score in; its time is that of its frame."""

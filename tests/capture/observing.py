@@ -17,10 +17,12 @@ from monitor.config import CameraConfig
 from monitor.messages import Frame, Outage
 
 
-def camera(url: object, *, sample_fps: float = 5.0, **source: Any) -> CameraConfig:
+def camera(
+    url: object, *, sample_fps: float = 5.0, decode: str = "all", **source: Any
+) -> CameraConfig:
     """A camera's configuration; keyword arguments belong to its source."""
     return CameraConfig.model_validate(
-        {"source": {"url": str(url), **source}, "sample_fps": sample_fps}
+        {"source": {"url": str(url), **source}, "sample_fps": sample_fps, "decode": decode}
     )
 
 

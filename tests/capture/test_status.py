@@ -38,7 +38,8 @@ def status(clock: Clock) -> Status:
 
 
 def see(status: Status) -> None:
-    status.decoded("h264", 320, 240, 25.0)
+    status.received(25.0)
+    status.decoded("h264", 320, 240)
 
 
 def test_an_outage_is_told_once_with_its_first_reason(status: Status, clock: Clock) -> None:
@@ -97,7 +98,7 @@ def test_a_first_picture_may_take_both_timeouts(status: Status, clock: Clock) ->
     ("prepare", "reason"),
     [
         (lambda status: None, OutageReason.TIMEOUT),
-        (lambda status: status.packet(0), OutageReason.CORRUPT),
+        (lambda status: status.received(25.0), OutageReason.CORRUPT),
         (lambda status: status.busy(True), OutageReason.LAGGING),
     ],
 )
@@ -120,6 +121,19 @@ def test_a_paced_file_is_not_overdue_while_it_waits(status: Status, clock: Clock
     see(status)
     clock.seconds = 12.0
     assert status.overdue(5.0, 5.0) is not None
+
+
+def test_a_policy_that_leaves_pictures_out_is_patient(status: Status, clock: Clock) -> None:
+    status.connecting()
+    see(status)
+    status.patience = 30.0
+    clock.seconds = 29.0
+    status.received(25.0)
+    assert status.overdue(5.0, 5.0) is None
+    clock.seconds = 34.5  # but silence is silence
+    outage = status.overdue(5.0, 5.0)
+    assert outage is not None
+    assert outage.reason is OutageReason.TIMEOUT
 
 
 calls = st.sampled_from(["connecting", "see", "backoff", "failed", "overdue", "stopped"])
@@ -162,8 +176,8 @@ def test_only_legal_changes_and_one_outage_between_pictures(names: list[str]) ->
 
 def test_counts(status: Status) -> None:
     status.connecting()
-    status.packet(2)
     see(status)
+    status.worked(corrupt=2, group=1.0, dense=False)
     status.sampled()
     status.lost(ReaderState.BACKOFF, REFUSED)
     status.connecting()

@@ -1,0 +1,204 @@
+"""Which packets are decoded: the decode policy of one stream, live or recorded.
+
+Decoding is what a camera costs, and a picture that depends on others costs them, too. Packets
+that need not be seen now are kept, as far back as where the decoder stands. So a closer look is
+always possible from there on: every picture is decoded in its order, none from thin air. A
+decoder that is fed a later picture without the earlier ones shows garbage, and says nothing.
+
+The decoder may wait for a keyframe at any time: from there on nothing before it matters, and
+what was kept is let go.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from math import ceil
+from typing import NamedTuple
+
+from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import PictureType, VideoFrame
+from av.video.stream import VideoStream
+
+from monitor.capture.decoding import Decoder
+from monitor.capture.sampling import Sampler
+from monitor.clock import Stamp
+from monitor.config import CameraSettings, DecodePolicy
+from monitor.telemetry import get_logger
+
+log = get_logger(__name__)
+
+GLANCE_EVERY = 0.5
+"""Seconds between two keyframes that are looked at while all is settled: cameras that send
+nothing but keyframes (MJPEG) need not be decoded at their full rate."""
+
+KEPT_BYTES = 4 * 2**20
+"""Most that is kept of one camera; beyond, it is decoded to keep the way back open. Four
+megabytes are two seconds at 16 Mbit/s."""
+
+PATIENT = 10.0
+"""Seconds without a first keyframe after which the decoder has to try without."""
+
+DEPENDENT = frozenset({PictureType.P, PictureType.B})
+"""Kinds of pictures that do not stand alone."""
+
+
+class Pick(NamedTuple):
+    """A decoded picture. `arrived`: when its packet came; `wanted`: whether to look at it."""
+
+    picture: VideoFrame
+    arrived: Stamp
+    wanted: bool
+
+
+class Economy:
+    """Decodes the packets of one opened stream as its camera's settings and `dense` say.
+
+    `dense` answers whether every picture is wanted just now; it is asked for each packet.
+    """
+
+    def __init__(
+        self,
+        settings: CameraSettings,
+        decoder: Decoder,
+        context: VideoCodecContext,
+        dense: Callable[[], bool],
+    ) -> None:
+        self._policy = settings.decode
+        self._decoder = decoder
+        self._context = context
+        self._dense = dense
+        self._slots = Sampler(settings.sample_fps)
+        self._glance = max(GLANCE_EVERY, 1.0 / settings.sample_fps - 0.1)
+        self._blind = max(settings.max_blind, 1.0 / settings.sample_fps)
+        self._kept: deque[tuple[Packet[VideoStream], Stamp]] = deque()
+        self._kept_bytes = 0
+        self._joined = False
+        self._looked = 0.0
+        self._keyed: float | None = None
+        self._repeated: int | None = None
+        self.group: float | None = None
+        """Seconds between the latest two keyframes; None before the second."""
+
+    @property
+    def longest_wait(self) -> float:
+        """Seconds that may pass between two decoded pictures, on purpose."""
+        if self._policy is DecodePolicy.ALL:
+            return 0.0
+        return self._blind if self._policy is DecodePolicy.ADAPTIVE else (self.group or 30.0)
+
+    def pictures(
+        self, packet: Packet[VideoStream], seconds: float, arrived: Stamp
+    ) -> Iterator[Pick]:
+        """What is to be seen now that `packet` has come, at `seconds` of media time."""
+        key = packet.is_keyframe and packet.size > 0
+        if key:
+            self._measure_group(seconds)
+        blindfold = self._keyed is None and seconds <= PATIENT
+        if self._policy is DecodePolicy.ALL or (self._keyed is None and not blindfold):
+            yield from self._feed(packet, arrived, wanted=True)
+        elif self._policy is DecodePolicy.ADAPTIVE and self._dense():
+            yield from self._closely(packet, key, seconds, arrived)
+        elif key:
+            yield from self._glance_at(packet, seconds, arrived)
+        elif self._policy is DecodePolicy.ADAPTIVE and self._joined:
+            self._keep(packet, arrived)
+            if seconds - self._looked >= self._blind or self._kept_bytes > KEPT_BYTES:
+                self._looked = seconds
+                yield from self._catch_up(every=False)
+
+    def _closely(
+        self, packet: Packet[VideoStream], key: bool, seconds: float, arrived: Stamp
+    ) -> Iterator[Pick]:
+        """Decode everything, beginning with what was kept."""
+        if key:
+            self._joined = True
+            if len(self._kept) <= 1:
+                self._forget()
+        if not self._joined:
+            return
+        self._keep(packet, arrived)
+        if self._slots.due(seconds) or not key:
+            self._looked = seconds
+            yield from self._catch_up(every=True)
+        # Else perhaps no picture depends on this one, and the next keyframe takes its place.
+
+    def _glance_at(
+        self, packet: Packet[VideoStream], seconds: float, arrived: Stamp
+    ) -> Iterator[Pick]:
+        """Decode a keyframe alone, unless the last look was a moment ago."""
+        self._forget()
+        if not self._is_due(seconds) and self._joined:
+            self._keep(packet, arrived)
+            return
+        pictures = list(self._decoder.frames(packet))
+        if not pictures or (packet.pts is not None and pictures[-1].pts != packet.pts):
+            # The decoder waits for later pictures to put them in order. What it is made to give
+            # now costs it its memory: it can go on from this keyframe only.
+            pictures += self._decoder.drain(self._context, packet.time_base)
+            self._keep(packet, arrived)
+            self._repeated = pictures[-1].pts if pictures else None
+        self._joined = bool(pictures)  # on a damaged keyframe nothing can be built
+        if not pictures:
+            self._forget()
+            return
+        self._looked = seconds
+        self._check_alone(pictures[-1])
+        for picture in pictures:
+            yield Pick(picture, arrived, picture is pictures[-1])
+
+    def _is_due(self, seconds: float) -> bool:
+        if self._policy is DecodePolicy.KEYFRAMES:
+            return self._slots.due(seconds)
+        often = self.group is not None and self.group < self._glance
+        return not often or seconds - self._looked >= self._glance
+
+    def _catch_up(self, *, every: bool) -> Iterator[Pick]:
+        """Decode what was kept; look at every picture, or at the last one only."""
+        while self._kept:
+            packet, arrived = self._kept.popleft()
+            self._kept_bytes -= packet.size
+            yield from self._feed(packet, arrived, wanted=every or not self._kept)
+
+    def _feed(self, packet: Packet[VideoStream], arrived: Stamp, *, wanted: bool) -> Iterator[Pick]:
+        for picture in self._decoder.frames(packet):
+            if self._repeated is not None and picture.pts == self._repeated:
+                self._repeated = None  # the keyframe that was looked at already
+            else:
+                yield Pick(picture, arrived, wanted)
+
+    def _keep(self, packet: Packet[VideoStream], arrived: Stamp) -> None:
+        self._kept.append((packet, arrived))
+        self._kept_bytes += packet.size
+
+    def _forget(self) -> None:
+        self._kept.clear()
+        self._kept_bytes = 0
+        self._repeated = None
+
+    def _check_alone(self, picture: VideoFrame) -> None:
+        """Some cameras refresh their pictures bit by bit; none of them stands alone."""
+        if picture.pict_type in DEPENDENT:
+            log.warning(
+                "the camera's keyframes are no whole pictures; every picture is decoded",
+                remedy="switch off intra refresh (smart codec, H.264+) at the camera",
+            )
+            self._policy = DecodePolicy.ALL
+
+    def _measure_group(self, seconds: float) -> None:
+        before, self._keyed = self._keyed, seconds
+        if before is None:
+            return
+        first, self.group = self.group is None, seconds - before
+        if first and self.group > self._blind and self._policy is not DecodePolicy.ALL:
+            looks = ceil(self.group / self._blind) - 1
+            log.warning(
+                "keyframes are rare; a shorter keyframe interval at the camera saves decoding",
+                every_s=round(self.group, 1),
+                max_blind_s=self._blind,
+                decoded_percent=round(100 * looks * self._blind / self.group)
+                if self._policy is DecodePolicy.ADAPTIVE
+                else None,
+                remedy=f"set the camera's keyframe interval to 1 s, at most {self._blind:g} s",
+            )

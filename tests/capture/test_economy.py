@@ -1,0 +1,256 @@
+"""The decode policy: what is decoded, when, and that every picture is the true one."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from rtsp_server.clips import picture, write_video
+from structlog.testing import capture_logs
+
+from capture.observing import camera
+from monitor.capture import economy as module
+from monitor.capture.decoding import Decoder
+from monitor.capture.economy import Economy
+from monitor.capture.sources import file_source, opened
+from monitor.clock import MediaClock
+from monitor.config import CameraConfig
+
+FPS = 15
+CLOCK = MediaClock(datetime(2026, 1, 1, tzinfo=UTC))
+
+
+@dataclass
+class Seen:
+    """What came out: picture numbers, by when their packets came."""
+
+    decoder: Decoder
+    economy: Economy
+    looks: list[int] = field(default_factory=list)
+    at: list[float] = field(default_factory=list)
+
+
+def run(
+    path: Path, config: CameraConfig, dense: Callable[[float], bool] = lambda _seconds: False
+) -> Seen:
+    """Every packet of a file through an Economy; each picture is compared with the true one."""
+    truth = decode_all(path)
+    now = 0.0
+    with opened(file_source(path)) as source:
+        decoder = Decoder()
+        context = source.stream.codec_context
+        seen = Seen(decoder, Economy(config, decoder, context, lambda: dense(now)))
+        packets = [packet for packet in source.container.demux(source.stream) if packet.size]
+        for index, packet in enumerate(packets):
+            now = index / FPS
+            for pick in seen.economy.pictures(packet, now, CLOCK.at(now)):
+                shown = pick.picture.to_ndarray(format="gray")
+                number = round(pick.picture.time * FPS)
+                np.testing.assert_array_equal(shown, truth[number])
+                if pick.wanted:
+                    seen.looks.append(number)
+                    seen.at.append(pick.arrived.monotonic)
+    assert len(set(seen.looks)) == len(seen.looks)
+    return seen
+
+
+def decode_all(path: Path) -> dict[int, np.ndarray]:
+    with av.open(path) as container:
+        return {
+            round(frame.time * FPS): frame.to_ndarray(format="gray")
+            for frame in container.decode(video=0)
+        }
+
+
+def adaptive(**settings: float) -> CameraConfig:
+    return camera("-", decode="adaptive").model_copy(update=settings)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("economy")
+
+
+@pytest.fixture(scope="module")
+def video(folder: Path) -> Path:
+    """Four seconds, a keyframe a second."""
+    return write_video(folder / "a.mp4", frames=60)
+
+
+@pytest.fixture(scope="module")
+def reordered(folder: Path) -> Path:
+    """The same with B-frames, which decoders put in order before they show anything."""
+    path = folder / "b.mp4"
+    with av.open(path, "w") as container:
+        stream = container.add_stream("libx264", rate=FPS)
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        stream.codec_context.gop_size = FPS
+        stream.codec_context.max_b_frames = 2
+        stream.codec_context.options = {"sc_threshold": "0", "b-adapt": "0", "flags": "+cgop"}
+        for index in range(60):
+            frame = av.VideoFrame.from_ndarray(picture(index), format="rgb24")
+            frame.pts, frame.time_base = index, Fraction(1, FPS)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def test_settled_keyframes_only(video: Path) -> None:
+    seen = run(video, adaptive())
+    assert seen.looks == [0, 15, 30, 45]
+    assert seen.decoder.decoded == 4
+    assert seen.economy.group == pytest.approx(1.0)
+
+
+def test_all_is_all(video: Path) -> None:
+    seen = run(video, camera("-", decode="all"))
+    assert seen.looks == list(range(60))
+
+
+def test_a_closer_look_begins_at_once_and_misses_nothing(video: Path) -> None:
+    """Asked for at 1.4 s: everything since the keyframe at 1 s comes, with its own times."""
+    seen = run(video, adaptive(), dense=lambda now: 1.4 <= now < 2.2)
+    assert seen.looks == [0, *range(15, 33), 45]
+    assert seen.at == pytest.approx([number / FPS for number in seen.looks])
+    assert seen.decoder.decoded == len(seen.looks)
+
+
+def test_a_closer_look_ends_at_once_and_begins_again_where_it_ended(video: Path) -> None:
+    seen = run(video, adaptive(), dense=lambda now: 1.2 <= now < 1.4 or 1.6 <= now < 1.8)
+    assert seen.looks == [0, *range(15, 27), 30, 45]
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("kind", ["video", "reordered"])
+def test_never_a_garbage_picture(request, kind: str, seed: int) -> None:
+    """Whatever is asked for and when (`run` compares each picture with the true one)."""
+    chance = random.Random(seed)
+    dense = False
+
+    def ask(_now: float) -> bool:
+        nonlocal dense
+        if chance.random() < 0.15:
+            dense = not dense
+        return dense
+
+    settings = adaptive(max_blind=chance.choice([0.3, 0.7, 2.0]))
+    seen = run(request.getfixturevalue(kind), settings, dense=ask)
+    assert seen.at == sorted(seen.at)
+    assert max(b - a for a, b in pairwise([0.0, *seen.at])) <= 1.1
+
+
+def test_a_decoder_that_reorders_gives_its_keyframes_at_once(reordered: Path) -> None:
+    seen = run(reordered, adaptive())
+    assert seen.looks == [0, 15, 30, 45]
+    assert seen.at == pytest.approx([0.0, 1.0, 2.0, 3.0])
+
+
+def test_rare_keyframes_leave_nobody_blind(folder: Path) -> None:
+    """A keyframe every 4 s, a look every 2 s; and the log says what that costs."""
+    path = write_video(folder / "rare.mp4", frames=150, gop=60)
+    with capture_logs() as logs:
+        seen = run(path, adaptive())
+    assert seen.looks == [0, 30, 60, 90, 120]
+    assert seen.decoder.decoded == 3 + 2 * 30
+    assert [line["decoded_percent"] for line in logs] == [50]
+    assert "at most 2 s" in logs[0]["remedy"]
+
+
+def test_keyframes_policy_never_asks(folder: Path) -> None:
+    path = write_video(folder / "rare2.mp4", frames=150, gop=60)
+    seen = run(path, camera("-", decode="keyframes"), dense=lambda _now: True)
+    assert seen.looks == [0, 60, 120]
+    assert seen.decoder.decoded == 3
+    assert seen.economy.longest_wait == pytest.approx(4.0)
+
+
+def test_what_is_kept_is_bounded(folder: Path, monkeypatch) -> None:
+    """Too much to keep is decoded instead, so that the way back stays open."""
+    path = write_video(folder / "rare3.mp4", frames=60, gop=60)
+    monkeypatch.setattr(module, "KEPT_BYTES", 1500)
+    seen = run(path, adaptive(max_blind=60.0))
+    assert 2 < len(seen.looks) < 30
+    assert seen.decoder.decoded > 20
+
+
+def test_where_every_picture_stands_alone_few_are_decoded(folder: Path) -> None:
+    path = write_video(folder / "m.avi", codec="mjpeg", frames=60)
+    settled = run(path, adaptive())
+    assert 7 <= settled.decoder.decoded <= 8  # two a second
+    close = run(path, adaptive(), dense=lambda now: now >= 2.0)
+    assert 14 <= close.decoder.decoded <= 15  # then five a second
+    assert run(path, camera("-", decode="keyframes")).decoder.decoded == 20
+
+
+def test_a_slow_sampler_is_not_blind(video: Path) -> None:
+    seen = run(video, adaptive(sample_fps=0.5))
+    assert seen.looks == [0, 30]
+    assert seen.decoder.decoded == 2
+
+
+def test_a_stream_joined_in_the_middle_waits_for_its_keyframe(video: Path) -> None:
+    economy_config = adaptive()
+    with opened(file_source(video)) as source:
+        packets = [p for p in source.container.demux(source.stream) if p.size][5:]
+        decoder = Decoder()
+        economy = Economy(economy_config, decoder, source.stream.codec_context, lambda: True)
+        numbers = [
+            round(pick.picture.time * FPS)
+            for index, packet in enumerate(packets)
+            for pick in economy.pictures(packet, index / FPS, CLOCK.at(index / FPS))
+        ]
+    assert numbers == list(range(15, 60))
+    assert decoder.corrupt == 0
+
+
+def test_nothing_is_built_on_a_damaged_keyframe(video: Path) -> None:
+    with opened(file_source(video)) as source:
+        packets = [p for p in source.container.demux(source.stream) if p.size]
+        decoder = Decoder()
+        numbers: list[int] = []
+        economy = Economy(
+            adaptive(), decoder, source.stream.codec_context, lambda: bool(numbers[1:])
+        )
+        broken = av.Packet(packets[15].size)
+        broken.stream, broken.pts, broken.dts = (
+            packets[15].stream,
+            packets[15].pts,
+            packets[15].dts,
+        )
+        broken.is_keyframe = True
+        packets[15] = broken
+        for index, packet in enumerate(packets):
+            picks = economy.pictures(packet, index / FPS, CLOCK.at(index / FPS))
+            numbers.extend(round(pick.picture.time * FPS) for pick in picks)
+    assert numbers == [0, *range(30, 60)]
+
+
+def test_cameras_without_whole_keyframes_are_decoded_in_full(folder: Path) -> None:
+    """Intra refresh: a column of each picture at a time; FFmpeg calls some of them keyframes."""
+    path = folder / "refresh.mp4"
+    with av.open(path, "w") as container:
+        stream = container.add_stream("libx264", rate=FPS)
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        stream.codec_context.gop_size = FPS
+        stream.codec_context.max_b_frames = 0
+        stream.codec_context.options = {"intra-refresh": "1", "tune": "zerolatency"}
+        for index in range(60):
+            frame = av.VideoFrame.from_ndarray(picture(index), format="rgb24")
+            frame.pts, frame.time_base = index, Fraction(1, FPS)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with opened(file_source(path)) as source:
+        decoder = Decoder()
+        economy = Economy(adaptive(), decoder, source.stream.codec_context, lambda: False)
+        for index, packet in enumerate(source.container.demux(source.stream)):
+            packet.is_keyframe = index % FPS == 0 and packet.size > 0  # as an RTSP parser says
+            list(economy.pictures(packet, index / FPS, CLOCK.at(index / FPS)))
+    assert decoder.decoded > 40

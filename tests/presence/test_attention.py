@@ -1,0 +1,100 @@
+"""How closely presence wants its cameras looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.clock import Stamp
+from monitor.config import CameraConfig, PresenceConfig
+from monitor.messages import Attention, Frame, Outage, OutageReason, PresenceState, Score
+from monitor.presence import PresenceRoom
+from monitor.presence.attention import settled
+from monitor.presence.machine import Observation, ZoneState, lost, step
+
+START = Stamp(0.0, datetime(2026, 3, 1, tzinfo=UTC))
+PLAIN = PresenceConfig(exit_after=2.0)
+EVIDENCE = PresenceConfig.model_validate({"mode": "evidence", "exit_after": 2.0})
+BOTH = pytest.mark.parametrize("settings", [PLAIN, EVIDENCE], ids=["plain", "evidence"])
+
+
+def seen(scores: Iterable[float], settings: PresenceConfig, fps: float = 5.0) -> ZoneState:
+    state = ZoneState()
+    for index, score in enumerate(scores):
+        state = step(state, Observation(START.shifted(index / fps), score), settings).state
+    return state
+
+
+@BOTH
+def test_nothing_known_asks_for_nothing(settings: PresenceConfig) -> None:
+    assert settled(ZoneState(), settings)
+
+
+@BOTH
+@pytest.mark.parametrize(("score", "presence"), [(0.02, "vacant"), (0.99, "occupied")])
+def test_settled_once_clear(settings: PresenceConfig, score: float, presence: str) -> None:
+    assert not settled(seen([score], settings), settings)
+    state = seen([score] * 60, settings)
+    assert state.presence is PresenceState(presence)
+    assert settled(state, settings)
+
+
+@BOTH
+@pytest.mark.parametrize("score", [0.6, 0.99])
+def test_the_first_doubt_about_an_empty_place_asks(settings: PresenceConfig, score: float) -> None:
+    assert not settled(seen([0.02] * 60 + [score], settings), settings)
+
+
+@BOTH
+@pytest.mark.parametrize("score", [0.45, 0.02])
+def test_the_first_doubt_about_somebody_asks(settings: PresenceConfig, score: float) -> None:
+    assert not settled(seen([0.99] * 60 + [score], settings), settings)
+
+
+@BOTH
+def test_a_camera_that_is_not_seen_need_not_be_looked_at(settings: PresenceConfig) -> None:
+    state = seen([0.02] * 60 + [0.99], settings)
+    assert settled(lost(state, START.shifted(13.0)), settings)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=60), st.sampled_from([PLAIN, EVIDENCE]))
+def test_no_pending_change_is_ever_settled(scores: list[float], settings: PresenceConfig) -> None:
+    state = seen(scores, settings)
+    if state.pending is not None or state.presence is PresenceState.UNKNOWN:
+        assert not settled(state, settings)
+
+
+def test_a_room_tells_changes_only_and_any_zone_counts() -> None:
+    square = [(0.0, 0.0), (0.5, 0.0), (0.5, 1.0)]
+    camera = CameraConfig.model_validate(
+        {
+            "source": {"url": "-"},
+            "zones": {"a": {"polygon": square}, "b": {"polygon": square}},
+        }
+    )
+    told: list[Attention] = []
+    room = PresenceRoom({"cam": camera}, on_message=lambda _m: None, on_attention=told.append)
+
+    def score(second: float, **values: float) -> None:
+        at = START.shifted(second)
+        frame = Frame("cam", 0, at, second, (), np.zeros((2, 2, 3), np.uint8))
+        for zone, value in values.items():
+            room.on_score(Score("cam", zone, value, frame, at))
+
+    for index in range(10):
+        score(index / 5, a=0.0, b=0.0)
+    assert told == [Attention("cam", True), Attention("cam", False)]
+    score(3.0, a=0.0, b=0.95)
+    score(3.2, a=0.0, b=0.95)
+    assert told[2:] == [Attention("cam", True)]
+    room.on_outage(Outage("cam", START.shifted(3.3), OutageReason.TIMEOUT))
+    assert told[3:] == [Attention("cam", False)]
+    score(5.0, a=0.6, b=0.0)
+    assert told[4:] == [Attention("cam", True)]
+    room.tick(START.shifted(30.0))
+    assert told[5:] == [Attention("cam", False)]
