@@ -24,7 +24,7 @@ until the window has moved on, so that a broken machine is not busy with startin
 
 
 class Crew:
-    """Worker processes of one model. Not thread-safe: the pool's lock is around it."""
+    """Worker processes of one model. One thread changes them; others may look at any time."""
 
     def __init__(
         self,

@@ -171,7 +171,7 @@ class InferencePool:
     def stats(self) -> PoolStats:
         """Counters since start, and latencies of the last 4,096 frames."""
         with self._changed:
-            workers = self._crew.workers if self._crew else []
+            workers = list(self._crew.workers) if self._crew else []
             return self._counters.stats(
                 alive=sum(worker.ready for worker in workers),
                 wanted=worker_count(self._config),
@@ -206,7 +206,9 @@ class InferencePool:
                 for end in self._bell:
                     os.close(end)
 
-    # What follows runs in the pool's own thread.
+    # What follows runs in the pool's own thread. Only this thread changes the crew and what the
+    # workers hold; the lock is for the queue and the counters, and never held for long: ending
+    # and starting processes happens without it, lest a camera wait for them.
 
     def _run(self) -> None:
         assert self._crew is not None
@@ -219,11 +221,10 @@ class InferencePool:
                         finished += self._listen(self._crew, speakers[item])
                     else:
                         os.read(self._bell[0], 4096)
-                with self._changed:
-                    for worker, silence in self._crew.hung():
-                        finished += self._bury(worker, f"was silent for {silence:.0f} s")
-                    self._crew.refill()
-                    self._hand_out(self._crew)
+                for worker, silence in self._crew.hung():
+                    finished += self._bury(worker, f"was silent for {silence:.0f} s")
+                self._crew.refill()
+                self._hand_out(self._crew)
                 self._deliver(finished)
         finally:
             with self._changed:
@@ -242,28 +243,28 @@ class InferencePool:
 
     def _listen(self, crew: Crew, worker: Worker) -> list[Job]:
         """Take one message of a worker; the jobs that can be delivered for it."""
-        with self._changed:
-            try:
-                message = worker.receive()
-            except (EOFError, ConnectionResetError):
-                return self._bury(worker, "died")
-            if isinstance(message, Failed):
-                return self._bury(worker, str(message.error))
-            if isinstance(message, Answer):
-                return self._answered(worker, message)
-            worker.ready = True
-            _log.info("inference worker restarted", pid=worker.pid, restarts=crew.restarts)
-            return []
+        try:
+            message = worker.receive()
+        except (EOFError, ConnectionResetError):
+            return self._bury(worker, "died")
+        if isinstance(message, Failed):
+            return self._bury(worker, str(message.error))
+        if isinstance(message, Answer):
+            return self._answered(worker, message)
+        worker.ready = True
+        _log.info("inference worker restarted", pid=worker.pid, restarts=crew.restarts)
+        return []
 
     def _answered(self, worker: Worker, answer: Answer) -> list[Job]:
         if not worker.held or worker.held[0].number != answer.batch:
             return self._bury(worker, f"answered batch {answer.batch}, which it was not asked")
         batch = worker.held.popleft()
         worker.since = time.monotonic()
-        self._counters.batches += 1
-        self._counters.patches += len(batch.items)
-        self._free.extend(batch.slots)
-        return self._batcher.complete(batch, np.frombuffer(answer.scores, dtype=np.float32))
+        with self._changed:
+            self._counters.batches += 1
+            self._counters.patches += len(batch.items)
+            self._free.extend(batch.slots)
+            return self._batcher.complete(batch, np.frombuffer(answer.scores, dtype=np.float32))
 
     def _bury(self, worker: Worker, why: str) -> list[Job]:
         """A worker is of no more use: its batches are done again by others, or given up."""
@@ -277,26 +278,29 @@ class InferencePool:
             if batch.deaths < POISON_DEATHS:
                 self._redo.appendleft(batch)
                 continue
-            lost, jobs = self._batcher.lose(batch)
-            self._counters.lost += lost
-            self._free.extend(batch.slots)
+            with self._changed:
+                lost, jobs = self._batcher.lose(batch)
+                self._counters.lost += lost
+                self._free.extend(batch.slots)
             finished += jobs
             _log.error("batch given up", frames=lost, workers_killed=batch.deaths)
-        self._changed.notify_all()
+        with self._changed:
+            self._changed.notify_all()  # there may be no hope left
         return finished
 
     def _hand_out(self, crew: Crew) -> None:
         """Give batches to workers: any that is due to the idle, full ones ahead to the busy."""
         now = time.monotonic()
-        while (worker := crew.idle()) is not None:
-            due = self._batcher.due()
-            if not self._redo and not self._batcher.full() and (due is None or due > now):
-                break
-            if not self._hand(worker):
-                return
-        while self._batcher.full() and (worker := crew.least_busy()) is not None:
-            if not self._hand(worker):
-                return
+        with self._changed:
+            while (worker := crew.idle()) is not None:
+                due = self._batcher.due()
+                if not self._redo and not self._batcher.full() and (due is None or due > now):
+                    break
+                if not self._hand(worker):
+                    return
+            while self._batcher.full() and (worker := crew.least_busy()) is not None:
+                if not self._hand(worker):
+                    return
 
     def _hand(self, worker: Worker) -> bool:
         """Give `worker` the next batch; False if it is dead, or there is no room for a batch."""
