@@ -4,6 +4,7 @@
     train_list.txt.debug, val_list.txt.debug     a few lines of them, both classes alternating
     train_list_for_distill.txt           the training list, and unlabelled pictures with label -1
     report.json, report.txt, contact_sheet.png
+    fingerprints.jsonl                   what is known of the files, for a killed or next build
 
 Pictures stay where they are; the lists name them relative to one root, which the report states.
 """
@@ -31,7 +32,7 @@ from monitor.training.build_report import write_report
 from monitor.training.build_result import Build, Listed
 from monitor.training.duplicates import Fingerprint, fingerprints, group
 from monitor.training.files import prepare_output
-from monitor.training.lists import NOBODY, SOMEONE, UNLABELLED, write_list
+from monitor.training.lists import NOBODY, SOMEONE, UNLABELLED, listable, write_list
 from monitor.training.progress import Reporter, Silent
 
 LIST_BYTES_A_PICTURE = 400
@@ -52,7 +53,8 @@ def build_dataset(config: BuildConfig, report: Reporter | None = None) -> Build:
     build = Build(_root(config, paths))
     prepare_output(config.output_dir, LIST_BYTES_A_PICTURE * len(paths))
     with said.bar("checking and hashing pictures", len(paths)) as advance:
-        prints = fingerprints(paths, workers=config.workers, progress=advance)
+        journal = config.output_dir / "fingerprints.jsonl"
+        prints = fingerprints(paths, journal, workers=config.workers, progress=advance)
     pictures = _usable(build, rows, prints)
     groups = group([picture.phash for picture in pictures], config.hash_distance)
     build.groups = int(groups.max()) + 1 if groups.size else 0
@@ -129,8 +131,11 @@ def _usable(build: Build, rows: Sequence[Row], prints: Sequence[Fingerprint]) ->
     pictures = []
     for (path, label, split, source), mark in zip(rows, prints, strict=True):
         build.seen[source] += 1
+        name = path.relative_to(build.root).as_posix()
         if mark.problem:
             build.broken[str(path)] = mark.problem
+        elif not listable(name):
+            build.broken[repr(name)] = "a list cannot hold this file name"
         elif label == LEFT_OUT:
             build.small_persons[source] += 1
         else:

@@ -8,9 +8,10 @@ band are compared. 100,000 pictures take seconds, not the 5 billion comparisons 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +22,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+
+from monitor.errors import InputError
 
 HASH_BITS = 64
 _BLOCK = 2048
@@ -57,16 +60,59 @@ def fingerprint(path: Path) -> Fingerprint:
 
 
 def fingerprints(
-    paths: Sequence[Path], *, workers: int, progress: Callable[[int], None] | None = None
+    paths: Sequence[Path],
+    journal: Path,
+    *,
+    workers: int,
+    progress: Callable[[int], None] | None = None,
 ) -> list[Fingerprint]:
-    """The fingerprint of every file, in order, by several threads."""
-    results = []
-    with ThreadPoolExecutor(max(1, workers)) as pool:
-        for result in pool.map(fingerprint, paths):
-            results.append(result)
-            if progress is not None:
-                progress(1)
+    """The fingerprint of every file, in order, by several threads.
+
+    Each is noted in `journal` as it is made, with the file's size and time of change; files
+    unchanged since are not read again, so a killed build goes on where it was. Raises
+    InputError if the journal cannot be written.
+    """
+    known = _read_journal(journal)
+    stamps = [_stamp(path) for path in paths]
+    results: list[Fingerprint] = []
+    try:
+        with journal.open("a", encoding="utf-8") as notes, ThreadPoolExecutor(workers) as pool:
+
+            def make(item: tuple[Path, str]) -> Fingerprint:
+                return known.get((str(item[0]), item[1])) or fingerprint(item[0])
+
+            marks = pool.map(make, zip(paths, stamps, strict=True))
+            for path, stamp, mark in zip(paths, stamps, marks, strict=True):
+                results.append(mark)
+                if (str(path), stamp) not in known:
+                    notes.write(json.dumps([str(path), stamp, *astuple(mark)]) + "\n")
+                if progress is not None:
+                    progress(1)
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror}", where=str(journal)) from None
     return results
+
+
+def _read_journal(file: Path) -> dict[tuple[str, str], Fingerprint]:
+    """What is known by path and stamp; a line that a kill cut short is passed over."""
+    known: dict[tuple[str, str], Fingerprint] = {}
+    if not file.exists():
+        return known
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            path, stamp, digest, phash, problem = json.loads(line)
+            known[path, stamp] = Fingerprint(str(digest), int(phash), str(problem))
+        except (ValueError, TypeError):
+            continue
+    return known
+
+
+def _stamp(path: Path) -> str:
+    try:
+        status = path.stat()
+    except OSError:
+        return "missing"
+    return f"{status.st_size}-{status.st_mtime_ns}"
 
 
 def group(phashes: Sequence[int], distance: int) -> NDArray[np.int64]:

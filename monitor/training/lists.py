@@ -81,8 +81,17 @@ def read_soft_labels(file: Path) -> dict[str, float]:
     return soft
 
 
+def listable(name: str) -> bool:
+    """Whether a list can name a path: no line break in it, no space at its ends, all Unicode."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return bool(name) and name == name.strip() and "\n" not in name
+
+
 def write_list(file: Path, lines: Iterable[tuple[str, int | float]]) -> None:
-    """Write `path label` lines atomically."""
+    """Write `path label` lines atomically; every path must be `listable`."""
     text = "".join(f"{name}{DELIMITER}{_plain(label)}\n" for name, label in lines)
     write_text(file, text)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from typer.testing import CliRunner
 
 from monitor.cli.app import app
 from monitor.errors import InputError
+from monitor.training import duplicates
 from monitor.training.annotations import Annotated, read_coco, read_folders, read_voc, read_yolo
 from monitor.training.build import build_dataset, label_of
 from monitor.training.build_config import BuildConfig
-from monitor.training.duplicates import fingerprint, group
+from monitor.training.duplicates import Fingerprint, fingerprint, group
 from monitor.training.lists import UNLABELLED, count_labels, read_list
 
 
@@ -326,6 +328,39 @@ def test_broken_and_missing_pictures_are_named(tmp_path: Path) -> None:
     assert report["broken"] == 2
     assert report["left_out_small_person"] == 2
     assert "3.png" in (tmp_path / "out" / "report.txt").read_text()
+
+
+def test_a_killed_build_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = folders(tmp_path / "data", 10, 10)
+    config = config_of(tmp_path, {"format": "folders", "images": root})
+    build_dataset(config)
+    journal = tmp_path / "out" / "fingerprints.jsonl"
+    lines = journal.read_text().splitlines()
+    assert len(lines) == 20
+    expected = (tmp_path / "out" / "val_list.txt").read_text()
+    # Killed in the middle of the twelfth line, and one picture has changed meanwhile.
+    journal.write_text("\n".join(lines[:11]) + "\n" + lines[11][:30])
+    changed = json.loads(lines[3])[0]
+    os.utime(changed, (1, 1))
+    read: list[str] = []
+
+    def spy(path: Path) -> Fingerprint:
+        read.append(str(path))
+        return fingerprint(path)
+
+    monkeypatch.setattr(duplicates, "fingerprint", spy)
+    build_dataset(config)
+    assert len(read) == 10
+    assert changed in read
+    assert (tmp_path / "out" / "val_list.txt").read_text() == expected
+
+
+def test_names_a_list_cannot_hold_are_reported(tmp_path: Path) -> None:
+    root = folders(tmp_path / "data", 10, 10)
+    draw(root / "nobody" / "two\nlines.png", 99)
+    build = build_dataset(config_of(tmp_path, {"format": "folders", "images": root}))
+    assert list(build.broken.values()) == ["a list cannot hold this file name"]
+    assert len(build.train) + len(build.val) == 20
 
 
 def test_a_list_without_one_class_is_refused(tmp_path: Path) -> None:

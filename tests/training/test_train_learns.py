@@ -156,3 +156,22 @@ def test_a_diverging_run_stops_with_advice(data: Path, tmp_path: Path) -> None:
     optimizer = {"learning_rate": 1e30, "warmup_epoch": 0}
     with pytest.raises(ModelError, match="loss became"):
         run_training(tiny_config(data, tmp_path, optimizer=optimizer))
+
+
+def test_a_disk_that_fills_up_is_an_error_and_leaves_the_old_file(tmp_path: Path) -> None:
+    import errno
+
+    from monitor.training.files import atomic
+
+    file = tmp_path / "checkpoint.npz"
+    file.write_text("old")
+
+    def write() -> None:
+        with atomic(file) as temporary:
+            temporary.write_text("half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(InputError, match="No space left"):
+        write()
+    assert file.read_text() == "old"
+    assert [found.name for found in tmp_path.iterdir()] == ["checkpoint.npz"]
