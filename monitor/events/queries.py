@@ -7,11 +7,12 @@ import binascii
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Engine, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Engine, Select, and_, bindparam, func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import Session
 
 from monitor.errors import UsageError
 from monitor.events.database import explain
@@ -113,7 +114,7 @@ def known_zones(engine: Engine, camera: str | None = None) -> list[tuple[str, st
     """The (camera, zone) pairs that have events, in order. Raises DatabaseError."""
     try:
         with Session(engine) as session:
-            return list(_zones(session, camera, None))
+            return list(_zones(session.connection(), camera, None))
     except SQLAlchemyError as error:
         raise explain(error, engine.url) from error
 
@@ -156,40 +157,51 @@ def _going_on(session: Session, wanted: EventFilter, moment: datetime) -> list[C
     together with it): the earliest such start bounds all of them.
     """
     table = OccupancyEvent
+    connection = session.connection()
     bound = moment
-    for camera, zone in _zones(session, wanted.camera, wanted.zone):
-        last = session.execute(
-            select(table.started_at, table.ended_at)
-            .where(table.camera == camera, table.zone == zone, table.started_at < moment)
-            .order_by(table.started_at.desc())
-            .limit(LOOK_BACK)
-        )
+    for camera, zone in _zones(connection, wanted.camera, wanted.zone):
+        last = connection.execute(_LAST, {"camera": camera, "zone": zone, "moment": moment})
         starts = [row.started_at for row in last if row.ended_at is None or row.ended_at > moment]
         bound = min([bound, *starts])
     return [table.started_at >= bound, or_(table.ended_at.is_(None), table.ended_at > moment)]
 
 
-def _zones(session: Session, camera: str | None, zone: str | None) -> Iterator[tuple[str, str]]:
+# Built once: they are asked many times a question, and building costs more than asking.
+_CAMERAS = select(func.min(OccupancyEvent.camera)).where(OccupancyEvent.camera > bindparam("after"))
+_ZONES = select(func.min(OccupancyEvent.zone)).where(
+    OccupancyEvent.camera == bindparam("camera"), OccupancyEvent.zone > bindparam("after")
+)
+_LAST = (
+    select(OccupancyEvent.started_at, OccupancyEvent.ended_at)
+    .where(
+        OccupancyEvent.camera == bindparam("camera"),
+        OccupancyEvent.zone == bindparam("zone"),
+        OccupancyEvent.started_at < bindparam("moment"),
+    )
+    .order_by(OccupancyEvent.started_at.desc())
+    .limit(LOOK_BACK)
+)
+
+
+def _zones(
+    connection: Connection, camera: str | None, zone: str | None
+) -> Iterator[tuple[str, str]]:
     """The (camera, zone) pairs with events, by hopping through the index (camera, zone, …)."""
     if camera is not None and zone is not None:
         yield camera, zone
         return
-    table = OccupancyEvent
-    for name in [camera] if camera is not None else _hop(session, table.camera):
-        for place in _hop(session, table.zone, table.camera == name):
+    for name in [camera] if camera is not None else _hop(connection, _CAMERAS, {}):
+        for place in _hop(connection, _ZONES, {"camera": name}):
             if zone is None or place == zone:
                 yield name, place
 
 
-def _hop(
-    session: Session, column: InstrumentedAttribute[str], *conditions: ColumnElement[bool]
-) -> Iterator[str]:
+def _hop(connection: Connection, step: Select[Any], given: dict[str, str]) -> Iterator[str]:
     """The distinct values of a column in order, each found by one step down an index."""
-    query = select(func.min(column)).where(*conditions)
-    value = session.scalar(query)
+    value = connection.execute(step, given | {"after": ""}).scalar()
     while value is not None:
         yield value
-        value = session.scalar(query.where(column > value))
+        value = connection.execute(step, given | {"after": value}).scalar()
 
 
 def _cursor(event: OccupancyEvent) -> str:
