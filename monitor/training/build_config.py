@@ -9,7 +9,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from monitor.config.base import ConfigModel
-from monitor.training.config import Probability
+from monitor.training.numbers import Probability
 
 
 class AnnotationFormat(StrEnum):

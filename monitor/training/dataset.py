@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from monitor.errors import InputError
 from monitor.messages import Picture
-from monitor.training.config import Balance, DataConfig, Range, SourceConfig
+from monitor.training.config import Balance, DataConfig, SourceConfig
 from monitor.training.lists import (
     NOBODY,
     UNLABELLED,
@@ -22,6 +22,7 @@ from monitor.training.lists import (
     refuse_broken,
     require_both_classes,
 )
+from monitor.training.numbers import Range
 from monitor.training.pictures import PictureCache
 from monitor.training.progress import Reporter
 from monitor.training.sampler import Order, Weights, balanced

@@ -17,7 +17,9 @@ from monitor.training.augment import (
     random_resized_crop,
     shrink_into_scene,
 )
-from monitor.training.config import AugmentConfig, EvalConfig, Range
+from monitor.training.augment_config import AugmentConfig
+from monitor.training.config import EvalConfig
+from monitor.training.numbers import Range
 
 Planes = NDArray[np.float32]
 """float32 (3, size, size), normalised."""

@@ -13,7 +13,8 @@ from tiny_pictures import write_pictures
 
 from monitor.errors import InputError
 from monitor.imaging.preprocess import MEAN, STD
-from monitor.training.config import AugmentConfig, DataConfig, EvalConfig
+from monitor.training.augment_config import AugmentConfig
+from monitor.training.config import DataConfig, EvalConfig
 from monitor.training.dataset import Batch, Mixture, TrainBatches, mix
 from monitor.training.lists import read_list
 from monitor.training.pictures import PictureCache, reduce_to
