@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from monitor.config import RetentionConfig
 from monitor.events.database import open_database
-from monitor.events.models import OccupancyEvent
+from monitor.events.models import Coverage, OccupancyEvent
 from monitor.events.schema import migrate
 from monitor.events.snapshots import SnapshotStore, snapshot_path
 from monitor.jobs import retention
@@ -149,3 +149,19 @@ def test_a_file_that_is_gone_already_frees_nothing_and_its_row_goes(
     event_id = remember(engine, store, 100)
     store.delete(snapshot_path(event_id, NOW - 100 * DAY))
     assert sweep(engine, store, cutoffs(KEEP, NOW)) == Swept(1, 1, 0, 0)
+
+
+def test_coverage_lives_as_long_as_events(engine: Engine, store: SnapshotStore) -> None:
+    def span(days_ago: float, *, ended: bool) -> Coverage:
+        start = NOW - days_ago * DAY
+        return Coverage(
+            id=uuid4(), camera="dock", zone="gate", started_at=start, last_seen_at=start,
+            ended_at=start if ended else None,
+        )  # fmt: skip
+
+    with Session(engine) as session, session.begin():
+        session.add_all([span(91, ended=True), span(89, ended=True), span(400, ended=False)])
+    sweep(engine, store, cutoffs(KEEP, NOW))
+    with Session(engine) as session:
+        starts = {row.started_at for row in session.scalars(select(Coverage))}
+    assert starts == {NOW - 89 * DAY, NOW - 400 * DAY}
