@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from monitor.alerts.grants import DoorEvent, DoorKind, Grant
+from monitor.alerts.grants import DoorEvent, DoorKind, Grant, to_use_up
 from monitor.alerts.models import DoorRow, GrantRow
 
 LOOK_BACK = timedelta(days=1)
@@ -22,6 +22,13 @@ def grants_of(session: Session, camera: str, zone: str, since: datetime) -> list
         )
     )
     return [as_grant(row) for row in rows]
+
+
+def use_up(session: Session, camera: str, zone: str, since: datetime, left: datetime) -> None:
+    """The zone was left after a stay from `since`: that uses up one single-use grant."""
+    grant = to_use_up(grants_of(session, camera, zone, since), since, left)
+    if grant is not None:
+        session.get_one(GrantRow, grant.id).used_at = left
 
 
 def as_grant(row: GrantRow) -> Grant:

@@ -20,6 +20,7 @@ from monitor.alerts import outbox
 from monitor.alerts.channels.making import make_channel
 from monitor.alerts.channels.mqtt import MqttChannel, ZoneReading
 from monitor.alerts.dispatcher import ChannelStats, Dispatcher
+from monitor.alerts.intake import Intake
 from monitor.alerts.models import AlertRow, DeliveryRow, DoorRow, GrantRow
 from monitor.alerts.outbox import DeliveryState
 from monitor.alerts.rules import Cause
@@ -28,6 +29,7 @@ from monitor.clock import Clock, Stamp
 from monitor.config import MonitorConfig
 from monitor.config.alert_checks import zone_names
 from monitor.config.alerts import Trigger
+from monitor.errors import MonitorError
 from monitor.messages import Outage, OutageReason, Progress, Transition
 from monitor.storage.database import explain, is_refused, writing
 from monitor.telemetry import get_logger
@@ -83,8 +85,17 @@ class AlertRoom:
         zones = [(camera, zone) for camera, _, zone in (
             name.partition("/") for name in zone_names(config))]  # fmt: skip
         self.watching = Watching(config.alerts, zones)
+        self.intake = Intake(
+            engine,
+            config.alerts,
+            zones=zone_names(config),
+            watching=self.watching,
+            clock=clock,
+            wake=self.on_committed,
+        )
         channels = {
-            name: make_channel(settings) for name, settings in config.alerts.channels.items()
+            name: make_channel(settings, deliver=self.intake.message)
+            for name, settings in config.alerts.channels.items()
         }
         self._shows = [each for each in channels.values() if isinstance(each, MqttChannel)]
         self._readings = readings
@@ -187,6 +198,7 @@ class AlertRoom:
             if now.monotonic - self._counted >= COUNT_EVERY:
                 self._counted = now.monotonic
                 self._count(now.utc)
+                self._read_folder()
             if now.monotonic - self._cleaned >= CLEAN_EVERY:
                 self._cleaned = now.monotonic
                 self._clean(now.utc)
@@ -202,6 +214,12 @@ class AlertRoom:
             ),
             failures=self._failures,
         )
+
+    def _read_folder(self) -> None:
+        try:
+            self.intake.read_folder()
+        except (MonitorError, OSError) as error:
+            log.error("door events cannot be read", reason=str(error))
 
     def _beat(self) -> None:
         while not self._stopping.wait(LOOK_EVERY):

@@ -57,7 +57,8 @@ class Knowledge:
     """What a verdict depends on besides the configuration.
 
     `last_told`: when the rule last alerted in the zone. `state`: of the zone at the moment of
-    judging. `entered_again`: a badge went in after the exit that the cause is about.
+    judging. `entered_again`: a badge went in after the exit that the cause is about. `let_through`:
+    a badge or exit button allowed the opening.
     """
 
     state: PresenceState = PresenceState.UNKNOWN
@@ -65,6 +66,7 @@ class Knowledge:
     overrides: Sequence[Override] = ()
     grants: Sequence[Grant] = ()
     entered_again: bool = False
+    let_through: bool = False
 
 
 class Outcome(StrEnum):
@@ -144,6 +146,8 @@ def _obstacle(rule: RuleConfig, watch: Watch, known: Knowledge) -> str:
             return "a badge went in again"
         if known.state is not PresenceState.OCCUPIED:
             return f"the zone is {known.state}"
+    if rule.on is Trigger.DOOR_FORCED and known.let_through:
+        return "somebody was let through"
     if rule.on in (Trigger.DOOR_FORCED, Trigger.DOOR_HELD) and rule.presence not in (
         "any",
         known.state.value,

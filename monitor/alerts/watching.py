@@ -16,7 +16,8 @@ from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session
 
 from monitor.alerts import outbox
-from monitor.alerts.access import entered_after, grants_of
+from monitor.alerts.access import door_events, entered_after, grants_of, use_up
+from monitor.alerts.grants import was_let_through
 from monitor.alerts.models import OverrideRow, WatchRow, ZoneRow
 from monitor.alerts.rules import Cause, Knowledge, Watch, judge, plan
 from monitor.alerts.schedules import Override
@@ -44,6 +45,8 @@ class Watching:
         if row is None:
             row = ZoneRow(camera=change.camera, zone=change.zone)
             session.add(row)
+        elif change.end_reason is EndReason.VACATED:
+            use_up(session, change.camera, change.zone, row.since, change.at.utc)
         row.state, row.since = change.current.value, change.at.utc
         row.confirmed_at, row.event_id = change.confirmed.utc, change.event_id
         session.flush()
@@ -117,7 +120,7 @@ class Watching:
         session.delete(row)
 
     def _judge(self, session: Session, watch: Watch, now: datetime) -> None:
-        known = knowledge(session, watch)
+        known = knowledge(session, self._config, watch)
         outbox.put(session, self._config, watch, judge(self._config, watch, known), now)
 
     def _camera_lost(self, session: Session, camera: str) -> list[Cause]:
@@ -129,7 +132,7 @@ class Watching:
         return [Cause(Trigger.CAMERA_LOST, camera, "", since, f"{camera}@{since.isoformat()}")]
 
 
-def knowledge(session: Session, watch: Watch) -> Knowledge:
+def knowledge(session: Session, config: AlertConfig, watch: Watch) -> Knowledge:
     """What the database knows that a verdict depends on."""
     cause = watch.cause
     zone = session.get(ZoneRow, (cause.camera, cause.zone)) if cause.zone else None
@@ -145,6 +148,15 @@ def knowledge(session: Session, watch: Watch) -> Knowledge:
         entered_again=(
             cause.trigger is Trigger.STILL_OCCUPIED_AFTER_EXIT
             and entered_after(session, cause.door, cause.at)
+        ),
+        let_through=(
+            cause.trigger is Trigger.DOOR_FORCED
+            and cause.door in config.doors
+            and was_let_through(
+                door_events(session, cause.door, cause.at),
+                cause.at,
+                config.doors[cause.door].unlock,
+            )
         ),
     )
 

@@ -10,7 +10,19 @@ from rich.console import Console
 from rich.text import Text
 
 import monitor
-from monitor.cli import alerts, check, dataset, db, events, model, predict, replay, run
+from monitor.cli import (
+    alerts,
+    check,
+    dataset,
+    db,
+    events,
+    grants,
+    model,
+    predict,
+    replay,
+    rules,
+    run,
+)
 from monitor.config import LoggingConfig
 from monitor.errors import MonitorError
 from monitor.telemetry import configure_logging
@@ -26,6 +38,9 @@ app.add_typer(run.app)
 app.add_typer(check.app)
 app.add_typer(events.app, name="events")
 app.add_typer(alerts.app, name="alerts")
+app.add_typer(rules.app, name="rules")
+app.add_typer(rules.switches)
+app.add_typer(grants.app, name="grants")
 app.add_typer(db.app, name="db")
 app.add_typer(dataset.app, name="dataset")
 app.add_typer(model.app, name="model")

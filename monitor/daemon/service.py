@@ -9,10 +9,9 @@ import signal
 import threading
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 from types import FrameType
 
-from sqlalchemy import Engine, make_url
+from sqlalchemy import Engine
 
 from monitor.alerts.room import AlertRoom
 from monitor.capture import CaptureRoom
@@ -22,10 +21,11 @@ from monitor.daemon.book import DatabaseBook
 from monitor.daemon.journal import Journal
 from monitor.daemon.status import DaemonStatus, Rooms, Watch
 from monitor.daemon.voice import zone_readings
-from monitor.events.database import describe, open_database, sqlite_path
+from monitor.events.database import describe, open_database
 from monitor.events.restart import open_occupancies
 from monitor.events.schema import migrate
 from monitor.events.snapshots import SnapshotStore
+from monitor.events.spool import default_spool
 from monitor.events.writer import Commit, EventWriter
 from monitor.imaging import jpeg
 from monitor.inference.pool import InferencePool
@@ -91,7 +91,8 @@ class Daemon:
         stack.callback(rooms.jobs.stop)
         rooms.jobs.start()
         if server is not None:
-            server.start(create_app(status, DatabaseBook(engine, self._config.snapshots.folder)))
+            book = DatabaseBook(engine, self._config.snapshots.folder)
+            server.start(create_app(status, book, intake=rooms.alerts.intake))
         stack.callback(rooms.presence.checkpoint)
         stack.callback(rooms.capture.stop)
         rooms.capture.start()
@@ -156,7 +157,7 @@ class Daemon:
         )
         writer = EventWriter(
             engine,
-            spool=_spool_path(engine),
+            spool=default_spool(engine.url),
             snapshots=SnapshotStore(snapshots.folder) if snapshots.enabled else None,
             clock=clock,
             on_committed=on_committed,
@@ -200,9 +201,3 @@ class Daemon:
         }
         now = self._clock.now()
         rooms.presence.restore(open_occupancies(engine, watched, now), now)
-
-
-def _spool_path(engine: Engine) -> Path:
-    """Where messages wait while the database is away: beside SQLite's file, else in `var/`."""
-    file = sqlite_path(make_url(engine.url))
-    return (file.parent if file else Path("var")) / "presence.spool"

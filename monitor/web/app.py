@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 import monitor
 from monitor.web.feed import Feed, to_json
 from monitor.web.health import Health, liveness, readiness
+from monitor.web.intake import RestIntake, add_intake
 from monitor.web.metrics import StatusCollector
 from monitor.web.status import EventBook, MonitorStatus
 
@@ -57,11 +58,13 @@ def create_app(
     *,
     registry: CollectorRegistry | None = None,
     interval: float = 1.0,
+    intake: RestIntake | None = None,
 ) -> FastAPI:
     """The application over a daemon's `status` and its `events`.
 
     `registry` may hold further metrics; the status's own are added to it. `interval`: seconds
-    between two looks of the live feed. Serve it with `monitor.web.WebServer`.
+    between two looks of the live feed. `intake` takes grants and door events.
+    Serve it with `monitor.web.WebServer`.
     """
     metrics = registry or CollectorRegistry()
     metrics.register(StatusCollector(status))
@@ -87,6 +90,8 @@ def create_app(
     _add_health(app, status, metrics)
     _add_cameras(app, status, feed)
     _add_events(app, events)
+    if intake is not None:
+        add_intake(app, intake)
     _add_dashboard(app, feed)
     return app
 
