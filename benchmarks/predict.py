@@ -27,9 +27,10 @@ from typing import IO, Annotated, Any
 import typer
 
 from monitor.cli.output import Format, FormatOption, print_rows
+from monitor.config.inference import PROJECT
 from monitor.errors import ServiceError
 from monitor.inference.classifier import find_pictures
-from monitor.inference.model import DEFAULT_MODEL, PROJECT, ModelInfo
+from monitor.inference.model import DEFAULT_MODEL, ModelInfo
 
 PADDLECLAS = "2.6.0"
 RESULTS = "RESULT "

@@ -13,6 +13,15 @@ from monitor.config.base import ConfigModel, Duration
 _MOST_WORKERS = 256
 
 
+PROJECT: Final = Path(__file__).resolve().parents[2]
+"""The folder that holds `monitor/` and `models/`."""
+
+
+def located(model: Path) -> Path:
+    """The model folder as it is or, if it is relative and not here, the project's of that name."""
+    return PROJECT / model if not model.exists() and (PROJECT / model).is_dir() else model
+
+
 class Device(StrEnum):
     """Where the network runs."""
 

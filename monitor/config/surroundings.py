@@ -9,6 +9,7 @@ from pathlib import Path
 from monitor.config.alert_checks import check_alerts
 from monitor.config.base import format_duration
 from monitor.config.camera import CameraConfig
+from monitor.config.inference import located
 from monitor.config.problems import KeyPath, Severity
 from monitor.config.root import MonitorConfig
 from monitor.config.urls import SourceKind, source_kind
@@ -31,8 +32,9 @@ def look_around(config: MonitorConfig) -> Iterator[Finding]:
     yield from check_alerts(config)
 
 
-def _check_model(folder: Path) -> Iterator[Finding]:
+def _check_model(named: Path) -> Iterator[Finding]:
     path: KeyPath = ("inference", "model")
+    folder = located(named)
     if not folder.is_dir():
         kind = "is no folder" if folder.exists() else "does not exist"
         remedy = "the folder of an exported model; the one that is shipped is models/person_exists"

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from monitor.config.inference import located
 from monitor.errors import ModelError
-
-PROJECT: Final = Path(__file__).resolve().parents[2]
-"""The folder that holds `monitor/` and `models/`."""
 
 DEFAULT_MODEL: Final = Path("models/person_exists")
 DEFAULT_LABELS: Final = ("nobody", "someone")
@@ -60,9 +58,9 @@ class ModelInfo:
 
 def find_model(folder: Path) -> Path:
     """The model folder as an absolute path. Raises ModelError if there is none."""
-    for candidate in (folder, PROJECT / folder):
-        if candidate.is_dir():
-            return candidate.resolve()
+    found = located(folder)
+    if found.is_dir():
+        return found.resolve()
     raise ModelError(
         "there is no such model folder",
         where=str(folder),

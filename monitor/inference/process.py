@@ -10,8 +10,8 @@ from collections import deque
 from contextlib import suppress
 from multiprocessing.connection import Connection
 
+from monitor.config.inference import PROJECT
 from monitor.inference.batcher import Batch
-from monitor.inference.model import PROJECT
 from monitor.inference.protocol import Answer, Failed, Order, Ready, Task
 from monitor.inference.slots import Slots
 
