@@ -80,7 +80,7 @@ def evaluate(
     from monitor.training.labelled import read_labelled
     from monitor.training.plots import require_matplotlib
     from monitor.training.progress import Terminal
-    from monitor.training.scoring import open_scorer
+    from monitor.training.scoring import open_scorer, weights_digest
 
     if output is not None:
         require_matplotlib()
@@ -98,6 +98,7 @@ def evaluate(
         )
     evaluation.report["list"] = "/".join(list_file.absolute().parts[-2:])
     evaluation.report["backend"] = backend.value
+    evaluation.report["weights_sha256"] = weights_digest(model)
     if output is not None:
         for path in write_evaluation(evaluation, output).values():
             _say(f"wrote {path}")

@@ -25,6 +25,7 @@ PROSE: Final = frozenset({"description", "data", "limits", "licence", "recipe", 
 KEPT_METRICS: Final = (
     "list",
     "view",
+    "weights_sha256",
     "n_pos",
     "n_neg",
     "auroc",

@@ -21,7 +21,7 @@ from monitor.inference.predictor import PaddlePredictor
 from monitor.inference.selftest import Golden
 from monitor.training.card import CARD, read_json, sha256_of
 from monitor.training.export import sample_patches
-from monitor.training.files import write_json
+from monitor.training.files import prepare_output, write_json
 
 PARITY: Final = 1e-5
 """Largest difference of a probability between Paddle Inference and ONNX Runtime."""
@@ -45,10 +45,11 @@ def convert_model(folder: Path, *, opset: int = OPSET) -> Converted:
 
     Compared on made-up patches and the model's golden pictures before it is put in place, and
     noted in the model card. Raises ModelError when a library is missing, paddle2onnx cannot
-    convert the program, or a probability differs by more than `PARITY`: a former file then
-    stays as it was.
+    convert the program, or a probability differs by more than `PARITY` (a former file then
+    stays as it was), InputError when the folder cannot be written.
     """
     info = ModelInfo.load(folder)
+    prepare_output(info.folder, 50_000_000)
     graph = _tidied(_paddle2onnx(info, opset), info)
     with tempfile.TemporaryDirectory(prefix=".onnx.", dir=info.folder) as name:
         staged = Path(name) / ONNX_FILE

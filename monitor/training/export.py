@@ -27,7 +27,7 @@ from monitor.inference.predictor import PaddlePredictor
 from monitor.inference.selftest import TOLERANCE
 from monitor.training.card import CARD, Card, digests
 from monitor.training.files import prepare_output, write_json
-from monitor.training.scoring import DEFAULT_ARCH
+from monitor.training.scoring import DEFAULT_ARCH, weights_digest
 from monitor.training.trained import load_network, probabilities
 
 PARITY: Final = 1e-4
@@ -77,10 +77,13 @@ def export_model(job: ExportJob) -> Exported:
     """
     network = load_network(job.arch, job.weights)
     output = job.output.absolute()
+    if output.exists() and not output.is_dir():
+        raise InputError("the output is a file", where=str(output), remedy="name a folder")
     pictures = _golden_pictures(job.golden, output / GOLDEN)
     prepare_output(output.parent, 100_000_000)
     with _staging(output) as staging:
         save_program(network, staging)
+        _refuse_foreign_metrics(job, staging)
         _write_golden(network, pictures, staging / GOLDEN)
         card = dict(job.card)
         card["files"] = digests(staging, PROGRAM_FILES)
@@ -135,6 +138,19 @@ def _parity(network: Any, folder: Path, pictures: Sequence[Path]) -> float:
             remedy="nothing was exported; report it with the versions of Paddle and the processor",
         )
     return difference
+
+
+def _refuse_foreign_metrics(job: ExportJob, folder: Path) -> None:
+    """Metrics must be of these weights, measured before or after an export of them."""
+    own = {weights_digest(job.weights), *digests(folder, PROGRAM_FILES).values()}
+    for entry in job.card.get("metrics", ()):
+        if entry.get("weights_sha256") not in {None, *own}:
+            raise ModelError(
+                f"the evaluation of {entry.get('list')}, view {entry['view']}, is not of these "
+                "weights",
+                where=str(job.weights),
+                remedy="evaluate these weights, and give the new report as --metrics",
+            )
 
 
 def _golden_pictures(given: Sequence[Path], existing: Path) -> list[Path]:

@@ -19,6 +19,7 @@ from monitor.imaging.jpeg import read_picture
 from monitor.imaging.views import cut
 from monitor.inference.backend import Backend, open_predictor
 from monitor.inference.model import ModelInfo
+from monitor.training.card import sha256_of
 from monitor.training.trained import load_network, probabilities
 
 DECODERS: Final = 2
@@ -129,6 +130,11 @@ def open_scorer(
         return lambda patches: _by_eight(lambda part: probabilities(network, part), patches)
     predictor = open_predictor(ModelInfo.load(model), backend)
     return lambda patches: predictor.run(patches)[:, 1]
+
+
+def weights_digest(model: Path) -> str:
+    """SHA-256 of the weights `open_scorer` reads: of a `.pdparams`, or of a folder's parameters."""
+    return sha256_of(model if model.suffix == ".pdparams" else ModelInfo.load(model).params)
 
 
 def _by_eight(

@@ -90,7 +90,8 @@ def read_weights(file: Path) -> Weights:
 def load_network(arch: str, file: Path, class_num: int = 2) -> Any:
     """The network `arch` (a `paddle.nn.Layer` in eval mode) with the weights of `file`.
 
-    Raises UsageError for an unknown name, ModelError unless every tensor is there in its shape.
+    `file` is a `.pdparams` or an exported model's folder. Raises UsageError for an
+    unknown name, ModelError unless every tensor is there in its shape.
     """
     import paddle
 
@@ -100,6 +101,12 @@ def load_network(arch: str, file: Path, class_num: int = 2) -> Any:
     if arch not in NETWORKS:
         raise UsageError(
             f"there is no network {arch!r}", remedy=f"choose from {', '.join(sorted(NETWORKS))}"
+        )
+    if not file.exists():
+        raise ModelError(
+            "cannot read the weights: there is no such file",
+            where=str(file),
+            remedy="give the .pdparams file that training wrote, or a model folder",
         )
     # Exported files order parameters by names that count up: starting at 0 makes them repeatable.
     with paddle.utils.unique_name.guard():

@@ -18,6 +18,7 @@ from monitor.cli.model import app
 from monitor.config.camera import ViewKind
 from monitor.errors import InputError, UsageError
 from monitor.inference.backend import Backend
+from monitor.training.card import sha256_of
 from monitor.training.contact_sheet import SIDE, Captioned, contact_sheet
 from monitor.training.evaluate import evaluate, write_evaluation
 from monitor.training.labelled import read_labelled
@@ -239,6 +240,7 @@ def test_evaluate_prints_the_promised_json(lit: Path, exported: Path) -> None:
     report = json.loads(result.stdout)
     assert {"threshold", "fpr", "tpr", "auroc", "n_pos", "n_neg"} <= set(report)
     assert report["list"] == f"{lit.name}/labels.csv"
+    assert report["weights_sha256"] == sha256_of(exported / "inference.pdiparams")
 
 
 def test_evaluate_prints_tables_for_people(lit: Path, exported: Path) -> None:

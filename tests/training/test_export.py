@@ -95,6 +95,29 @@ def test_weights_that_do_not_fit(weights: Path, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_metrics_of_other_weights_are_refused(
+    exported: Path, weights: Path, tmp_path: Path
+) -> None:
+    for digest in (sha256_of(weights), sha256_of(exported / "inference.pdiparams"), None):
+        card = CARD | {"metrics": [{"view": "pulc", "weights_sha256": digest}]}
+        export_module._refuse_foreign_metrics(ExportJob(weights, tmp_path, card), exported)
+    card = CARD | {"metrics": [{"view": "pulc", "list": "val", "weights_sha256": "00" * 32}]}
+    with pytest.raises(ModelError, match="val, view pulc, is not of these weights"):
+        export_model(ExportJob(weights, tmp_path / "models" / "out", card, ARCH))
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_a_model_folder_can_be_exported_again(exported: Path, tmp_path: Path) -> None:
+    again = export_model(ExportJob(exported, tmp_path / "again", CARD, ARCH)).folder
+    assert sha256_of(again / "inference.pdiparams") == sha256_of(exported / "inference.pdiparams")
+
+
+def test_an_output_that_is_a_file(weights: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(InputError, match="is a file"):
+        export_model(ExportJob(weights, tmp_path / "out", CARD, ARCH))
+
+
 def test_golden_pictures_are_looked_at_first(weights: Path, pictures: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no picture")
