@@ -36,7 +36,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 MIB = 2**20
 
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
-from make_demo import Clip, make  # type: ignore[import-not-found]  # noqa: E402
+from make_demo import Clip, make  # noqa: E402
 
 FOOTAGE = Clip("benchmark.mp4", ((4.0, 9.0), (16.0, 21.0)), seconds=24.0)
 
