@@ -12,13 +12,13 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from monitor.capture.backoff import backoff_delay
-from monitor.capture.composing import Composer, seconds_of
+from monitor.capture.composing import Composer, fingerprint, seconds_of
 from monitor.capture.decoding import Decoder
 from monitor.capture.economy import Economy, Pick
 from monitor.capture.failures import Failure, SourceLostError, explain
-from monitor.capture.sampling import RateMeter, Sampler, Timeline
+from monitor.capture.sampling import LagMeter, RateMeter, Sampler, Timeline
 from monitor.capture.sources import OpenSource, Source, SourceKind, opened, source_of
-from monitor.capture.status import ReaderState, ReaderStats, Status
+from monitor.capture.status import FROZEN, ReaderState, ReaderStats, Status
 from monitor.clock import Clock, Stamp
 from monitor.config import CameraConfig
 from monitor.messages import Frame, Outage, OutageReason
@@ -37,6 +37,7 @@ nothing can be decoded before the first keyframe."""
 Backoff = Callable[[int, OutageReason, float], float]
 
 _ENDED = Failure(OutageReason.ENDED, "the stream ended")
+_BEHIND = Failure(OutageReason.LAGGING, "the stream is behind and does not catch up")
 _EMPTY = Failure(OutageReason.CORRUPT, "no picture in it could be decoded")
 
 
@@ -66,7 +67,7 @@ class Reader:
         self._clock = clock
         self._backoff = backoff
         self._composer = Composer(camera, config, max_side)
-        self._status = Status(camera, clock)
+        self._status = Status(camera, clock, frozen_after=config.frozen_after)
         self._stop = threading.Event()
         self._deaf = False
         self._dense = False
@@ -106,7 +107,7 @@ class Reader:
             attempt = 0
             while not self._stop.is_set():
                 self._status.connecting()
-                session = _Session(self._settings.sample_fps)
+                session = _Session(self._settings)
                 failure = self._session(session)
                 if failure is None:
                     return
@@ -158,7 +159,10 @@ class Reader:
                 if self._stop.is_set():
                     return
             self._status.worked(
-                corrupt=decoder.corrupt - corrupt, group=economy.group, dense=self._dense
+                corrupt=decoder.corrupt - corrupt,
+                group=economy.group,
+                lag=session.lag.lag,
+                dense=self._dense,
             )
             self._status.patience = economy.longest_wait
             now = session.asked = time.monotonic()
@@ -175,18 +179,26 @@ class Reader:
         if self._source.paced:
             self._status.waiting()
             self._stop.wait(session.early(self._clock.now().monotonic))
-        return self._status.received(session.fps)
+        arrived = self._status.received(session.fps)
+        live = self._source.kind is not SourceKind.FILE
+        if live and session.lag.too_late(session.seconds, arrived.monotonic):
+            raise SourceLostError(_BEHIND)
+        return arrived
 
     def _picture(self, pick: Pick, source: OpenSource, session: _Session) -> None:
         picture = pick.picture
         pts = seconds_of(picture.pts, picture.time_base) if source.timed else None
         seconds = session.advance(pts, pick.arrived.monotonic)
         before = self._status.stats()
+        due = pick.wanted and session.sampler.due(seconds)
+        if due and not self._status.looked(fingerprint(picture)):
+            session.frozen()
+            return
         codec = source.stream.codec_context.name
         seen = self._status.decoded(codec, picture.width, picture.height)
         session.seen(seen.monotonic)
         self._log_change(before, picture)
-        if pick.wanted and session.sampler.due(seconds) and not self._stop.is_set():
+        if due and not self._stop.is_set():
             frame = self._composer.compose(picture, pick.arrived, pts)
             self._status.sampled()
             self._deliver(frame)
@@ -234,8 +246,9 @@ class Reader:
 class _Session:
     """What a reader keeps from one opening of its source to the loss of it."""
 
-    def __init__(self, sample_fps: float) -> None:
-        self._sample_fps = sample_fps
+    def __init__(self, settings: CameraConfig) -> None:
+        self._settings = settings
+        self._began = time.monotonic()
         self.decoder = Decoder()
         self._first: float | None = None
         self._last: float | None = None
@@ -246,7 +259,8 @@ class _Session:
         self.opening = True
         self.asked = time.monotonic()
         self.decoded_before = self.decoder.decoded
-        self.sampler = Sampler(self._sample_fps)
+        self.sampler = Sampler(self._settings.sample_fps)
+        self.lag = LagMeter(self._settings.source.max_lag)
         self.seconds = 0.0
         self.fps: float | None = None
         self._packets, self._pictures = Timeline(), Timeline()
@@ -273,6 +287,11 @@ class _Session:
         if self._start is None or now - self._start - self.seconds > 1.0:
             self._start = now - self.seconds  # so late that catching up would be a rush
         return max(0.0, self._start + self.seconds - now)
+
+    def frozen(self) -> None:
+        """The picture is still the same; after a while, perhaps a new connection helps."""
+        if time.monotonic() - self._began > self._settings.frozen_after:
+            raise SourceLostError(FROZEN)
 
     def seen(self, now: float) -> None:
         """A picture was decoded."""

@@ -56,6 +56,45 @@ class Sampler:
         return True
 
 
+class LagMeter:
+    """How far a live stream has fallen behind: arrival against its own time.
+
+    The least delay seen is taken for none. It may creep up by `CREEP`, for no two clocks run
+    alike: 0.5 % forgives a camera that stamps 25 frames where it sends 24.9, and still tells
+    when a network, or the reader, is too slow for what comes.
+    """
+
+    CREEP = 0.005
+    STUBBORN = 3.0
+    """Seconds a lag must last: after a hiccup the rest comes in a burst, and all is well."""
+
+    def __init__(self, most: float) -> None:
+        self._most = most
+        self._least: float | None = None
+        self._before = 0.0
+        self._since: float | None = None
+        self.lag = 0.0
+        """Seconds behind, as of the latest packet."""
+
+    def too_late(self, seconds: float, arrived: float) -> bool:
+        """Whether the stream is more than `most` seconds behind and does not catch up.
+
+        `seconds`: the packet's media time; `arrived`: when it came, monotonic seconds.
+        """
+        delay = arrived - seconds
+        if self._least is None:
+            self._least = delay
+        else:
+            self._least = min(delay, self._least + self.CREEP * (arrived - self._before))
+        self._before = arrived
+        self.lag = delay - self._least
+        if self.lag <= self._most:
+            self._since = None
+        elif self._since is None:
+            self._since = arrived
+        return self._since is not None and arrived - self._since >= self.STUBBORN
+
+
 class RateMeter:
     """Frames a second over the last 32 frames."""
 

@@ -52,6 +52,9 @@ NEXT: dict[ReaderState, frozenset[ReaderState]] = {
 """Which state may follow which. STOPPED is final: a thread that wakes up late changes nothing."""
 
 
+FROZEN = Failure(OutageReason.FROZEN, "the picture does not change any more")
+
+
 @dataclass(frozen=True, slots=True)
 class ReaderStats:
     """A reader at one instant.
@@ -61,7 +64,7 @@ class ReaderStats:
     seconds. `frames_received`, `frames_decoded`, `frames_sampled`, `frames_corrupt` and
     `reconnects` (tries to open it after the first) count from the start. `width`, `height`:
     pixels; `codec`: FFmpeg's name; `fps`: frames a second that it sends; `group`: seconds between
-    keyframes. `dense`: it is looked at closely.
+    keyframes; `lag`: seconds that it is behind its own clock. `dense`: it is looked at closely.
     """
 
     state: ReaderState
@@ -79,15 +82,20 @@ class ReaderStats:
     codec: str | None = None
     fps: float | None = None
     group: float | None = None
+    lag: float = 0.0
     dense: bool = False
 
 
 class Status:
     """The one record that reader, watchdog and health look at."""
 
-    def __init__(self, camera: str, clock: Clock) -> None:
+    def __init__(self, camera: str, clock: Clock, *, frozen_after: float = 0.0) -> None:
+        """`frozen_after`: seconds after which the same picture is no sight; 0: never."""
         self._camera = camera
         self._clock = clock
+        self._frozen_after = frozen_after
+        self._mark: int | None = None
+        self._changed: float | None = None
         self._lock = threading.Lock()
         self._stats = ReaderStats(ReaderState.IDLE, None, "", clock.now())
         self._seen: Stamp | None = None
@@ -107,6 +115,8 @@ class Status:
     def connecting(self) -> None:
         """A try to open the source begins."""
         with self._lock:
+            if not self._frozen():
+                self._mark = self._changed = None
             if self._enter(ReaderState.CONNECTING):
                 self._stats = replace(self._stats, reconnects=self._tries)
                 self._tries += 1
@@ -127,18 +137,35 @@ class Status:
             self._stats = replace(self._stats, frames_received=total, fps=fps)
             return now
 
-    def worked(self, *, corrupt: int, group: float | None, dense: bool) -> None:
+    def worked(self, *, corrupt: int, group: float | None, lag: float, dense: bool) -> None:
         """A packet was dealt with; `corrupt`: how many more pictures are damaged."""
         with self._lock:
             total = self._stats.frames_corrupt + corrupt
-            self._stats = replace(self._stats, frames_corrupt=total, group=group, dense=dense)
+            self._stats = replace(
+                self._stats, frames_corrupt=total, group=group, lag=lag, dense=dense
+            )
+
+    def looked(self, mark: int) -> bool:
+        """A picture was looked at, `mark` tells it from others; whether the camera is alive.
+
+        A camera that froze stays so, reconnects or not, until its picture is another one.
+        """
+        with self._lock:
+            if mark != self._mark:
+                self._mark, self._changed = mark, self._clock.now().monotonic
+            return not self._frozen()
 
     def decoded(self, codec: str, width: int, height: int) -> Stamp:
-        """A picture was decoded: the camera is seen, any outage is over. When that was."""
+        """A picture was decoded: the camera is seen, any outage is over. When that was.
+
+        A frozen camera's pictures are counted, but show nothing.
+        """
         with self._lock:
-            now = self._seen = self._clock.now()
-            self._enter(ReaderState.STREAMING)
-            self._dark = False
+            now = self._clock.now()
+            if not self._frozen():
+                self._seen = now
+                self._enter(ReaderState.STREAMING)
+                self._dark = False
             self._stats = replace(
                 self._stats,
                 frames_decoded=self._stats.frames_decoded + 1,
@@ -184,7 +211,7 @@ class Status:
                 late = age > open_timeout + read_timeout + self.patience
             elif self._stats.state is ReaderState.STREAMING and self._seen is not None:
                 age = now - self._seen.monotonic
-                late = silent or age > read_timeout + self.patience
+                late = silent or self._frozen() or age > read_timeout + self.patience
             else:
                 return None
             if not late or self._waiting:
@@ -194,9 +221,16 @@ class Status:
     def _why_overdue(self, age: float, silent: bool) -> Failure:
         if self._busy:
             return Failure(OutageReason.LAGGING, "the frames are not taken off the reader's hands")
+        if self._frozen():
+            return FROZEN
         if not silent:
             return Failure(OutageReason.CORRUPT, "data comes, but no picture can be decoded")
         return Failure(OutageReason.TIMEOUT, f"no picture for {age:.1f} s")
+
+    def _frozen(self) -> bool:
+        if not self._frozen_after or self._changed is None:
+            return False
+        return self._clock.now().monotonic - self._changed > self._frozen_after
 
     def _lose(self, state: ReaderState, failure: Failure) -> Outage | None:
         if not self._enter(state):

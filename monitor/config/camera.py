@@ -97,6 +97,9 @@ class SourceConfig(ConfigModel):
     read_timeout: Duration = Field(default=5.0, gt=0.0, le=120.0)
     """How long the next packet may take."""
 
+    max_lag: Duration = Field(default=5.0, ge=0.5, le=600.0)
+    """How far a live stream may fall behind its own clock before it is opened anew."""
+
     @field_validator("url")
     @classmethod
     def _known_scheme(cls, url: SecretStr) -> SecretStr:
@@ -129,6 +132,10 @@ class CameraSettings(ConfigModel):
 
     view: ViewKind = ViewKind.STRETCH
     """How the picture (or each zone's bounding box) is cut for the network."""
+
+    frozen_after: Duration = Field(default=60.0, ge=0.0, le=86400.0)
+    """How long a picture may stay the same to the last bit before the camera counts as frozen;
+    0 turns this off, for sources that are still pictures by nature."""
 
     presence: PresenceConfig = PresenceConfig()
     """How scores become presence."""

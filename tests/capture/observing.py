@@ -18,11 +18,21 @@ from monitor.messages import Frame, Outage
 
 
 def camera(
-    url: object, *, sample_fps: float = 5.0, decode: str = "all", **source: Any
+    url: object,
+    *,
+    sample_fps: float = 5.0,
+    decode: str = "all",
+    frozen_after: float = 60.0,
+    **source: Any,
 ) -> CameraConfig:
     """A camera's configuration; keyword arguments belong to its source."""
     return CameraConfig.model_validate(
-        {"source": {"url": str(url), **source}, "sample_fps": sample_fps, "decode": decode}
+        {
+            "source": {"url": str(url), **source},
+            "sample_fps": sample_fps,
+            "decode": decode,
+            "frozen_after": frozen_after,
+        }
     )
 
 

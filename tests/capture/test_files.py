@@ -9,12 +9,15 @@ import threading
 import time
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 from rtsp_server.clips import write_video
 from structlog.testing import capture_logs
 
 from capture.observing import camera, eventually
 from monitor.capture import CaptureRoom, ReaderState
+from monitor.capture.composing import fingerprint, plane
 from monitor.clock import SystemClock
 from monitor.messages import OutageReason
 
@@ -189,3 +192,41 @@ print("stopped in", time.monotonic() - begin)
     )
     assert done.returncode == 0, done.stderr
     assert float(done.stdout.rpartition("stopped in ")[2]) < 1.5
+
+
+def test_a_picture_that_does_not_change_is_a_frozen_camera(watch, tmp_path: Path) -> None:
+    """A still picture IS frozen, unless the configuration says that it may be."""
+    still = tmp_path / "still.mp4"
+    with av.open(still, "w") as container:
+        stream = container.add_stream("libx264", rate=15)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        stream.codec_context.options = {"qp": "20", "bf": "0"}
+        for index in range(90):
+            frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 90, np.uint8))
+            frame.pts = index
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    moving = write_video(tmp_path / "moving.mp4", frames=15)
+    watched = watch(
+        {
+            "frozen": camera(still, frozen_after=1.0),
+            "painting": camera(still, frozen_after=0.0),
+            "moving": camera(moving, loop=True, frozen_after=1.0),
+        }
+    )
+    eventually(lambda: watched.reasons("frozen") == ["frozen"])
+    eventually(lambda: watched.stats("frozen").reconnects >= 1)  # perhaps that helps
+    frames = len(watched.frames["frozen"])
+    assert frames <= 7
+    eventually(lambda: len(watched.frames["painting"]) > 12)
+    assert len(watched.frames["frozen"]) == frames
+    assert watched.reasons("frozen") == ["frozen"]
+    assert watched.reasons("painting") == watched.reasons("moving") == []
+
+
+def test_noise_alone_keeps_a_camera_alive() -> None:
+    frame = av.VideoFrame(64, 64, "yuv420p")
+    mark = fingerprint(frame)
+    assert mark == fingerprint(frame)
+    plane(frame, 0)[32, 40] ^= 1
+    assert fingerprint(frame) != mark

@@ -67,6 +67,14 @@ def test_time_counts_from_the_first_frame_and_keeps_gaps(tmp_path: Path) -> None
     )
 
 
+def test_time_stamps_that_wrap_go_on(tmp_path: Path) -> None:
+    """MPEG-TS counts 90,000 a second in 33 bits: a day and two hours."""
+    start = round((2**33 / 90_000 - 3.0) * 15)
+    path = write_video(tmp_path / "a.ts", frames=90, pts=range(start, start + 90))
+    times = [frame.stamp.monotonic for frame in read(path)]
+    assert times == pytest.approx([n * 0.2 for n in range(30)], abs=2e-3)
+
+
 def test_probe(video: Path) -> None:
     info = probe_recording(video)
     assert (info.duration_s, info.fps) == pytest.approx((3.0, 15.0))

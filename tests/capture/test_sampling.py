@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.capture.sampling import LONGEST_STEP, RateMeter, Sampler, Timeline
+from monitor.capture.sampling import LONGEST_STEP, LagMeter, RateMeter, Sampler, Timeline
 
 anything = st.none() | st.floats(-1e7, 1e7)
 steps = st.floats(-1.0, 5.0)
@@ -90,3 +90,33 @@ def test_rate_meter_measures_the_recent_rate() -> None:
     rates = [meter.add(n / 10) for n in range(1, 100)]
     assert rates[-1] == pytest.approx(10.0)
     assert [meter.add(9.9 + n / 25) for n in range(1, 100)][-1] == pytest.approx(25.0)
+
+
+def late_at(delays: list[float], fps: float = 10.0, most: float = 2.0) -> int | None:
+    """At which packet a stream counts as too late, if packet n comes `delays[n]` after its time."""
+    meter = LagMeter(most)
+    for index, delay in enumerate(delays):
+        if meter.too_late(index / fps, 100.0 + index / fps + delay):
+            return index
+    return None
+
+
+def test_a_stream_that_falls_behind_is_told() -> None:
+    found = late_at([0.05 * n for n in range(200)])  # half a second each second
+    assert found is not None
+    assert 40 <= found <= 70
+
+
+def test_a_hiccup_is_forgiven_where_the_rest_comes_in_a_burst() -> None:
+    delays = [0.0] * 50 + [max(0.0, 4.0 - 0.09 * n) for n in range(60)] + [0.0] * 50
+    assert late_at(delays) is None
+    assert late_at([0.0] * 50 + [4.0] * 60) is not None
+
+
+def test_a_first_burst_is_no_lag() -> None:
+    assert late_at([3.0 - min(n, 30) * 0.1 for n in range(100)]) is None
+
+
+def test_clocks_that_run_apart_are_no_lag() -> None:
+    """A camera whose clock loses 0.4 %, for hours."""
+    assert late_at([0.0004 * n for n in range(100_000)]) is None

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.capture.failures import Failure
-from monitor.capture.status import NEXT, ReaderState, Status
+from monitor.capture.status import FROZEN, NEXT, ReaderState, Status
 from monitor.clock import Stamp
 from monitor.messages import OutageReason
 
@@ -136,6 +136,43 @@ def test_a_policy_that_leaves_pictures_out_is_patient(status: Status, clock: Clo
     assert outage.reason is OutageReason.TIMEOUT
 
 
+def test_a_frozen_camera_stays_so_until_its_picture_changes(clock: Clock) -> None:
+    status = Status("cam", clock, frozen_after=60.0)
+    status.connecting()
+    for second in range(62):
+        clock.seconds = float(second)
+        see(status)
+        alive = status.looked(7)
+        assert alive == (second <= 60)
+    outage = status.overdue(5.0, 5.0)
+    assert outage is not None
+    assert (outage.reason, outage.stamp.monotonic) == (OutageReason.FROZEN, 60.0)
+    status.lost(ReaderState.BACKOFF, FROZEN)
+    status.connecting()
+    see(status)
+    assert not status.looked(7)
+    assert status.stats().state is ReaderState.CONNECTING
+    clock.seconds = 90.0
+    status.received(25.0)
+    assert status.overdue(5.0, 5.0) is None  # told already
+    assert status.stats().reason is OutageReason.FROZEN
+    assert status.looked(8)
+    see(status)
+    assert status.stats().state is ReaderState.STREAMING
+
+
+def test_a_camera_that_was_away_for_long_is_not_frozen(clock: Clock) -> None:
+    status = Status("cam", clock, frozen_after=60.0)
+    status.connecting()
+    see(status)
+    assert status.looked(7)
+    clock.seconds = 30.0
+    status.lost(ReaderState.BACKOFF, TIMEOUT)
+    status.connecting()
+    clock.seconds = 300.0
+    assert status.looked(7)
+
+
 calls = st.sampled_from(["connecting", "see", "backoff", "failed", "overdue", "stopped"])
 
 
@@ -177,7 +214,7 @@ def test_only_legal_changes_and_one_outage_between_pictures(names: list[str]) ->
 def test_counts(status: Status) -> None:
     status.connecting()
     see(status)
-    status.worked(corrupt=2, group=1.0, dense=False)
+    status.worked(corrupt=2, group=1.0, lag=0.0, dense=False)
     status.sampled()
     status.lost(ReaderState.BACKOFF, REFUSED)
     status.connecting()

@@ -91,8 +91,9 @@ class RtspServer:
                 self._process.stdout.close()
             self._process = None
 
-    def restart(self) -> None:
-        """Run it again on the same port."""
+    def restart(self, clips: Mapping[str, Clip] | None = None) -> None:
+        """Run it again on the same port, with other clips if there are any."""
+        self._clips = clips or self._clips
         deadline = time.monotonic() + _START_TIMEOUT
         while True:
             try:
