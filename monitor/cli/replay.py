@@ -28,6 +28,7 @@ from monitor.cli.replay_plot import plot
 from monitor.config import CameraConfig, InferenceConfig, MonitorConfig, ViewKind, load_config
 from monitor.errors import InputError, UsageError
 from monitor.presence.metrics import Span
+from monitor.presence.truth import read_truth
 from monitor.replay import Replayer, ReplayResult, camera_name, videos_in
 
 COLUMNS = ("source", "camera", "zone", "start_s", "end_s", "peak_score")
@@ -52,7 +53,9 @@ def replay(
     ] = None,
     truth_file: Annotated[
         Path | None,
-        typer.Option("--truth", help='JSON: {"clip.mp4": {"someone": [[start_s, end_s], …]}}.'),
+        typer.Option(
+            "--truth", help='JSON: {"clip.mp4": {"dur": …, "someone": [[start_s, end_s], …]}}.'
+        ),
     ] = None,
     plots: Annotated[
         Path | None, typer.Option("--plots", help="Folder for a PNG a recording.")
@@ -71,7 +74,7 @@ def replay(
     paths = list(videos_in(videos))
     if not paths:
         raise InputError("there is no video in it", where=" ".join(map(str, videos)))
-    known = truth.read_truth(truth_file) if truth_file else None
+    known = _truth(truth_file) if truth_file else None
     inference, settings = _settings(config, camera, model, view)
     name = camera if config else None
     results = []
@@ -90,6 +93,10 @@ def replay(
         _print(results, known, output)
     if len(results) < len(paths):
         raise typer.Exit(InputError.exit_code)
+
+
+def _truth(path: Path) -> dict[str, list[Span]]:
+    return {name: clip.spans() for name, clip in read_truth(path).items()}
 
 
 def _settings(

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from monitor.errors import InputError
 from monitor.presence.metrics import Comparison, Span, compare, merged, total
 from monitor.replay import ReplayResult
 
@@ -37,34 +34,6 @@ TABLE_COLUMNS = (
     "accuracy",
 )
 """What fits a terminal."""
-
-_EXAMPLE = '{"clip.mp4": {"someone": [[0.7, 4.1], [10.2, 15.6]]}}'
-
-
-def read_truth(path: Path) -> dict[str, list[Span]]:
-    """Spans with somebody in the picture, by file name. Raises InputError if it is no truth."""
-    try:
-        data = json.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(
-            f"the truth cannot be read: {error}", where=str(path), remedy=f"write {_EXAMPLE}"
-        ) from error
-    if not isinstance(data, Mapping):
-        raise InputError("the truth is no mapping", where=str(path), remedy=f"write {_EXAMPLE}")
-    return {
-        name: _spans(entry, f"{path}: {name}")
-        for name, entry in data.items()
-        if not name.startswith("_")
-    }
-
-
-def _spans(entry: Any, where: str) -> list[Span]:
-    try:
-        return [Span(float(start), float(end)) for start, end in entry["someone"]]
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"its spans cannot be read: {error}", where=where, remedy=f"write {_EXAMPLE}"
-        ) from error
 
 
 def judge(result: ReplayResult, truth: Sequence[Span]) -> Comparison:
