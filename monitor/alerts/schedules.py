@@ -72,7 +72,7 @@ def arming(
     for name in names or ("",):
         spoken = [each for each in overrides if each.covers(name, at)]
         if spoken:
-            latest = max(spoken, key=lambda each: each.since)
+            latest = max(spoken, key=lambda each: (each.since, each.armed))
             ends = f" until {latest.until.astimezone(zone):%F %H:%M}" if latest.until else ""
             word = "armed" if latest.armed else "disarmed"
             verdicts.append(Arming(latest.armed, f"{word} by {latest.who}{ends}"))

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from monitor.config.alerts import RuleConfig, Trigger
 from monitor.config.problems import KeyPath, Severity
 from monitor.config.root import MonitorConfig
+from monitor.config.schedules import overlap
 from monitor.messages import WHOLE_FRAME
 
 Finding = tuple[KeyPath, str, str, Severity]
@@ -29,6 +30,10 @@ def check_alerts(config: MonitorConfig) -> Iterator[Finding]:
         for index, member in enumerate(members):
             path: KeyPath = ("alerts", "groups", group, index)
             yield from _known(path, "camera or zone", member, [*config.cameras, *zones])
+    for name, schedule in alerts.schedules.items():
+        if what := overlap(schedule.windows):
+            path = ("alerts", "schedules", name, "windows")
+            yield path, what, "windows that are apart", Severity.WARNING
     for door, settings in alerts.doors.items():
         yield from _known(("alerts", "doors", door, "zone"), "zone", settings.zone, zones)
     for index, span in enumerate(alerts.maintenance):

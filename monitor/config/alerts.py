@@ -15,6 +15,9 @@ from monitor.config.channels import ChannelConfig
 from monitor.config.schedules import ScheduleConfig, parse_zone
 
 
+SHORTEST_TOKEN = 16
+
+
 class Trigger(StrEnum):
     """What a rule waits for."""
 
@@ -138,11 +141,18 @@ class DoorConfig(ConfigModel):
 class IntakeConfig(ConfigModel):
     """How badge and door events come in."""
 
-    token: SecretStr | None = Field(default=None, min_length=16)
+    token: SecretStr | None = None
     """Bearer token of POST /api/grants and /api/door-events; without it both are closed."""
 
     folder: Path | None = None
     """A folder whose *.csv files of door events are read and then renamed to *.csv.done."""
+
+    @field_validator("token")
+    @classmethod
+    def _long_enough(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is not None and len(token.get_secret_value()) < SHORTEST_TOKEN:
+            raise ValueError(f"is too short to be a secret; {SHORTEST_TOKEN} characters or more")
+        return token
 
 
 class AlertConfig(ConfigModel):

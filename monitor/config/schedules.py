@@ -84,16 +84,20 @@ class ScheduleConfig(ConfigModel):
 
     @field_validator("windows")
     @classmethod
-    def _disjoint(cls, texts: list[str]) -> list[str]:
-        taken: dict[int, str] = {}
+    def _readable(cls, texts: list[str]) -> list[str]:
         for text in texts:
-            for minute in sorted(Window(text).minutes()):
-                if minute in taken:
-                    day, rest = divmod(minute, MINUTES)
-                    when = f"{DAYS[day]} {time(rest // 60, rest % 60):%H:%M}"
-                    raise ValueError(
-                        f"the windows {taken[minute]!r} and {text!r} overlap, {when} for one; "
-                        "windows that are apart"
-                    )
-                taken[minute] = text
+            Window(text)
         return texts
+
+
+def overlap(texts: list[str]) -> str:
+    """Which windows overlap and when, in words; empty when none do."""
+    taken: dict[int, str] = {}
+    for text in texts:
+        for minute in sorted(Window(text).minutes()):
+            if minute in taken:
+                day, rest = divmod(minute, MINUTES)
+                when = f"{DAYS[day]} {time(rest // 60, rest % 60):%H:%M}"
+                return f"{taken[minute]!r} and {text!r} overlap, {when} for one"
+            taken[minute] = text
+    return ""
