@@ -9,7 +9,7 @@ Pictures are RGB uint8 arrays of shape (height, width, 3) everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -43,7 +43,8 @@ class Frame:
     """One sampled picture of a camera.
 
     `pts`: media time in seconds, None if the stream has none. `stamp`: when it arrived (live)
-    or its media time (recordings). `picture`: the frame for snapshots, privacy masks applied.
+    or its media time (recordings). `shown`: the picture for people, or how it is made: most
+    frames are never looked at by any.
     """
 
     camera: str
@@ -51,7 +52,12 @@ class Frame:
     stamp: Stamp
     pts: float | None
     cuts: tuple[Cut, ...]
-    picture: Picture
+    shown: Picture | Callable[[], Picture]
+
+    @property
+    def picture(self) -> Picture:
+        """The frame for snapshots, privacy masks applied; made anew each time."""
+        return self.shown() if callable(self.shown) else self.shown
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any
 from zlib import crc32
 
-import numpy as np
 from av.video.frame import VideoFrame
-from av.video.reformatter import VideoReformatter
-from numpy.typing import NDArray
 
+from monitor.capture.converting import Converter, halvings, plane
 from monitor.clock import Stamp
 from monitor.config import CameraConfig
 from monitor.imaging.views import stretch
@@ -21,38 +18,43 @@ from monitor.messages import Frame, Picture
 class Composer:
     """Makes the Frames of one camera, numbered from 0.
 
-    Privacy masks are blacked out before anything else is done. The zones are cut from the full
-    resolution; the picture that goes along has a longer side of at most `max_side` pixels.
+    Privacy masks are blacked out before anything else is done with a picture. The zones are cut
+    from a picture as large as they need; the one that goes along is made when somebody asks for
+    it, in full resolution up to `max_side` pixels.
     """
 
     def __init__(self, camera: str, config: CameraConfig, max_side: int) -> None:
         self._camera = camera
         self._config = config
         self._max_side = max_side
-        self._reformatter = VideoReformatter()  # keeps the scaler's tables between frames
+        self._converter = Converter()
         self._sequence = 0
 
     def compose(self, decoded: VideoFrame, stamp: Stamp, pts: float | None) -> Frame:
         """The Frame of a decoded picture taken at `stamp`; `pts` in seconds."""
-        picture = black_out(self._upright(decoded), self._config.privacy_masks)
+        often = halvings(*_upright_size(decoded), self._config)
+        picture = self._converter.reduced(decoded, often)
         frame = Frame(
-            camera=self._camera,
-            sequence=self._sequence,
-            stamp=stamp,
-            pts=pts,
-            cuts=cut_zones(picture, self._config),
-            picture=shrink(picture, self._max_side),
+            self._camera,
+            self._sequence,
+            stamp,
+            pts,
+            cut_zones(black_out(picture, self._config.privacy_masks), self._config),
+            lambda: self._shown(decoded),
         )
         self._sequence += 1
         return frame
 
-    def _upright(self, decoded: VideoFrame) -> Picture:
-        """RGB uint8 as it is meant to be seen: phones store portrait video on its side."""
-        rgb = self._reformatter.reformat(decoded, format="rgb24", threads=1)
-        picture = np.asarray(rgb.to_ndarray(), dtype=np.uint8)
-        if quarter_turns := round(decoded.rotation / 90) % 4:
-            picture = np.rot90(picture, quarter_turns)
-        return np.ascontiguousarray(picture)
+    def _shown(self, decoded: VideoFrame) -> Picture:
+        """May be asked for in any thread, hence a converter of its own."""
+        picture = black_out(Converter().full(decoded), self._config.privacy_masks)
+        return shrink(picture, self._max_side)
+
+
+def _upright_size(decoded: VideoFrame) -> tuple[int, int]:
+    on_its_side = round(decoded.rotation / 90) % 2
+    size = decoded.width, decoded.height
+    return size[::-1] if on_its_side else size
 
 
 def fingerprint(picture: VideoFrame) -> int:
@@ -63,12 +65,6 @@ def fingerprint(picture: VideoFrame) -> int:
     """
     rows = plane(picture, 0)[: picture.height : 16, : picture.width]
     return crc32(rows.tobytes())
-
-
-def plane(picture: VideoFrame, index: int) -> NDArray[np.uint8]:
-    """A plane of a decoded picture as it lies in memory: a view, rows padded at their end."""
-    source: Any = picture.planes[index]  # has the buffer protocol, which its types do not tell
-    return np.frombuffer(source, np.uint8).reshape(-1, picture.planes[index].line_size)
 
 
 def shrink(picture: Picture, max_side: int) -> Picture:

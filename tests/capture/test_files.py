@@ -17,7 +17,8 @@ from structlog.testing import capture_logs
 
 from capture.observing import camera, eventually
 from monitor.capture import CaptureRoom, ReaderState
-from monitor.capture.composing import fingerprint, plane
+from monitor.capture.composing import fingerprint
+from monitor.capture.converting import plane
 from monitor.clock import SystemClock
 from monitor.messages import OutageReason
 

@@ -1,0 +1,90 @@
+"""The cheap way to RGB gives what the long way gives."""
+
+from __future__ import annotations
+
+import av
+import cv2
+import numpy as np
+import pytest
+from av.video.reformatter import ColorRange, Colorspace
+
+from monitor.capture.converting import Converter, halvings
+from monitor.config import CameraConfig, ViewKind
+from monitor.imaging.views import cut
+
+LEFT_HALF = [(0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0)]
+
+
+def camera(view: str = "stretch", polygon: list[tuple[float, float]] | None = None) -> CameraConfig:
+    zones = {"zone": {"polygon": polygon}} if polygon else {}
+    return CameraConfig.model_validate({"source": {"url": "-"}, "view": view, "zones": zones})
+
+
+def scene(width: int, height: int, colorspace: Colorspace = Colorspace.ITU601) -> av.VideoFrame:
+    """Blobs, edges and noise in colour, as a decoder gives them."""
+    random = np.random.default_rng(5)
+    coarse = random.integers(0, 256, (9, 16, 3), dtype=np.uint8)
+    rgb = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    cv2.rectangle(rgb, (width // 3, height // 4), (width // 2, height - 1), (200, 30, 60), -1)
+    noise = random.normal(0, 8, rgb.shape)
+    rgb = np.clip(rgb + noise, 0, 255).astype(np.uint8)
+    frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
+    return frame.reformat(
+        format="yuv420p", dst_colorspace=colorspace, dst_color_range=ColorRange.MPEG
+    )
+
+
+@pytest.mark.parametrize("colorspace", [Colorspace.ITU601, Colorspace.ITU709])
+@pytest.mark.parametrize(("width", "height"), [(1920, 1080), (1280, 720), (640, 480), (704, 576)])
+@pytest.mark.parametrize("view", ["stretch", "letterbox", "tiles"])
+def test_patches_are_those_of_the_full_picture(
+    width: int, height: int, view: str, colorspace: Colorspace
+) -> None:
+    decoded = scene(width, height, colorspace)
+    converter = Converter()
+    often = halvings(width, height, camera(view))
+    if view == "letterbox":
+        assert often > 0
+    small, full = converter.reduced(decoded, often), converter.full(decoded)
+    assert small.shape[0] <= full.shape[0]
+    kind = ViewKind(view)
+    difference = cut(small, kind).astype(int) - cut(full, kind)
+    assert np.abs(difference).mean() < 2.5  # strong colours; real scenes stay below 1.5
+    assert abs(difference.mean()) < 1.0
+    assert np.quantile(np.abs(difference), 0.99) <= 8
+
+
+@pytest.mark.parametrize("kind", ["yuvj420p", "yuv422p", "nv12", "gray", "yuv420p10le"])
+def test_all_else_takes_the_long_way(kind: str) -> None:
+    decoded = scene(640, 480).reformat(format=kind)
+    converter = Converter()
+    np.testing.assert_array_equal(converter.reduced(decoded, 1), converter.full(decoded))
+
+
+def test_full_range_is_no_limited_range() -> None:
+    decoded = scene(640, 480)
+    decoded.color_range = ColorRange.JPEG
+    assert Converter().reduced(decoded, 1).shape == (480, 640, 3)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "config", "expected"),
+    [
+        (1920, 1080, camera(), 2),
+        (1920, 1080, camera("letterbox"), 3),
+        (1920, 1080, camera("tiles"), 1),
+        (1920, 1080, camera("pulc"), 0),
+        (1920, 1080, camera(polygon=LEFT_HALF), 1),
+        (3840, 2160, camera(), 3),
+        (352, 288, camera(), 0),
+    ],
+)
+def test_halved_as_often_as_the_cuts_would(
+    width: int, height: int, config: CameraConfig, expected: int
+) -> None:
+    assert halvings(width, height, config) == expected
+
+
+def test_odd_sizes_are_halved_as_far_as_they_go() -> None:
+    assert Converter().reduced(scene(1920, 1080), 3).shape == (270, 480, 3)
+    assert Converter().reduced(scene(642, 482), 1).shape == (482, 642, 3)
