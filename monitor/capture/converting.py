@@ -106,13 +106,20 @@ def _from_planes(decoded: VideoFrame, halvings: int) -> Picture:
     chroma = yuv[width * height :].reshape(2, height // 2, width // 2)
     for index, small in enumerate((luma, *chroma)):
         rows, columns = small.shape[0] << halvings, small.shape[1] << halvings
-        whole = plane(decoded, index)[:rows, :columns]
-        cv2.resize(whole, small.shape[::-1], dst=small, interpolation=cv2.INTER_AREA)
+        _halve(plane(decoded, index)[:rows, :columns], halvings, small)
     if decoded.colorspace != BT709:
         i420 = yuv.reshape(height * 3 // 2, width)
         return np.asarray(cv2.cvtColor(i420, cv2.COLOR_YUV2RGB_I420), np.uint8)
     wide = [cv2.resize(each, (width, height)) for each in chroma]
     return np.asarray(cv2.transform(cv2.merge([luma, *wide]), _FROM_BT709), np.uint8)
+
+
+def _halve(whole: NDArray[np.uint8], times: int, result: NDArray[np.uint8]) -> None:
+    """Halve step by step: OpenCV averages two by two eight times as fast as four by four."""
+    for _ in range(times - 1):
+        half = whole.shape[1] // 2, whole.shape[0] // 2
+        whole = np.asarray(cv2.resize(whole, half, interpolation=cv2.INTER_AREA), np.uint8)
+    cv2.resize(whole, result.shape[::-1], dst=result, interpolation=cv2.INTER_AREA)
 
 
 def _upright(picture: Picture, decoded: VideoFrame) -> Picture:

@@ -50,7 +50,7 @@ def test_patches_are_those_of_the_full_picture(
     kind = ViewKind(view)
     difference = cut(small, kind).astype(int) - cut(full, kind)
     assert np.abs(difference).mean() < 2.5  # strong colours; real scenes stay below 1.5
-    assert abs(difference.mean()) < 1.0
+    assert abs(difference.mean()) < 1.5  # swscale rounds down
     assert np.quantile(np.abs(difference), 0.99) <= 8
 
 
