@@ -1,0 +1,1 @@
+"""A camera's ONVIF services on loopback, for tests: SOAP over HTTP, and WS-Discovery."""
