@@ -101,7 +101,7 @@ def make_writer(
 
     yield make
     for writer in made:
-        writer.stop(timeout=5.0)
+        writer.stop(timeout=60.0)
 
 
 def rows(engine: Engine) -> list[OccupancyEvent]:

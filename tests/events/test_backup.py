@@ -35,14 +35,14 @@ def test_a_backup_under_load_holds_all_that_was_committed_before_it(
     writer.start()
     for number in range(50):
         writer.put(opening(camera=f"camera{number}"))
-    assert writer.flush(20.0)
+    assert writer.flush(60.0)
     for number in range(50, 100):
         writer.put(opening(camera=f"camera{number}"))
     committed = {commit.message.event_id for commit in commits}
     size = back_up(url, tmp_path / "backups" / "copy.db")
     assert size == (tmp_path / "backups" / "copy.db").stat().st_size
     assert [file.name for file in (tmp_path / "backups").iterdir()] == ["copy.db"]
-    assert writer.stop(20.0)
+    assert writer.stop(60.0)
 
     restored = f"sqlite:///{tmp_path}/backups/copy.db"
     migrate(restored)

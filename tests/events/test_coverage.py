@@ -116,8 +116,8 @@ def test_the_writer_refreshes_while_it_runs_and_when_it_stops(
     started = make_writer()
     started.start()
     started.put(change(UNKNOWN, VACANT, 0))
-    assert started.flush(10.0)
-    assert started.stop(10.0)
+    assert started.flush(60.0)
+    assert started.stop(60.0)
     with Session(engine) as session:
         (row,) = session.scalars(select(Coverage)).all()
     assert row.last_seen_at > NOON + timedelta(days=1)  # the writer's clock is the machine's

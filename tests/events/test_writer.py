@@ -27,10 +27,13 @@ from .conftest import ALL_BACKENDS, rows
 
 BACKENDS = ALL_BACKENDS
 
+PATIENCE = 60.0
+"""Seconds to wait for what takes a tenth of a second on a quiet machine."""
+
 MakeWriter = Callable[[], EventWriter]
 
 
-def wait_until(condition: Callable[[], bool], timeout: float = 5.0) -> None:
+def wait_until(condition: Callable[[], bool], timeout: float = PATIENCE) -> None:
     end = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < end, "waited in vain"
@@ -62,12 +65,12 @@ def test_a_story_is_written_with_its_picture_and_reported(
     writer.start()
     event_id = uuid4()
     writer.put(opening(event_id, snapshot=JPEG))
-    assert writer.flush(5.0)
+    assert writer.flush(PATIENCE)
     (row,) = rows(engine)
     assert row.is_open == 1
     assert row.snapshot == f"2026-03-01/{event_id}.jpg"
     writer.put(closing(event_id, 30, snapshot=JPEG * 3))
-    assert writer.flush(5.0)
+    assert writer.flush(PATIENCE)
     (row,) = rows(engine)
     assert row.end_reason is EndReason.VACATED
     assert (tmp_path / "snapshots" / row.snapshot).read_bytes() == JPEG * 3
@@ -83,9 +86,9 @@ def test_an_event_past_midnight_keeps_one_picture(
     writer.start()
     event_id = uuid4()
     writer.put(opening(event_id, snapshot=JPEG))
-    assert writer.flush(5.0)
+    assert writer.flush(PATIENCE)
     writer.put(closing(event_id, 86_400, snapshot=JPEG))
-    assert writer.flush(5.0)
+    assert writer.flush(PATIENCE)
     assert len(list((tmp_path / "snapshots").rglob("*.jpg"))) == 1
 
 
@@ -114,11 +117,11 @@ def test_many_threads_put_without_waiting_and_nothing_is_lost(
         thread.start()
     for thread in threads:
         thread.join()
-    assert writer.flush(20.0)
+    assert writer.flush(PATIENCE)
     assert len(rows(engine)) == 200
     assert all(row.ended_at is not None for row in rows(engine))
     assert len(commits) == 400
-    assert max(slowest) < 0.5
+    assert max(slowest) < 2.0
 
 
 def test_an_outage_spools_then_everything_arrives_once_and_in_order(
@@ -128,7 +131,7 @@ def test_an_outage_spools_then_everything_arrives_once_and_in_order(
     writer.start()
     event_id, second = uuid4(), uuid4()
     writer.put(opening(event_id))
-    assert writer.flush(5.0)
+    assert writer.flush(PATIENCE)
     with outage(engine):
         writer.put(closing(event_id, 9))
         wait_until(lambda: writer.stats().spooled == 1)
@@ -140,8 +143,8 @@ def test_an_outage_spools_then_everything_arrives_once_and_in_order(
         assert stats.queued == 0
         assert writer.lag() > 0.0
         assert not writer.flush(0.05)
-    assert writer.flush(5.0)
-    assert not writer.stats().failed
+    assert writer.flush(PATIENCE)
+    wait_until(lambda: not writer.stats().failed)
     assert Spool(tmp_path / "events.spool").pending == 0
     first_row, second_row = rows(engine)
     assert first_row.ended_at == at(9).utc
@@ -158,7 +161,7 @@ def test_stopping_in_an_outage_leaves_the_spool_to_the_next_process(
         writer.start()
         writer.put(opening(event_id, snapshot=JPEG))
         writer.put(progress(event_id, 8))
-        assert writer.stop(timeout=5.0)
+        assert writer.stop(timeout=PATIENCE)
     assert rows(engine) == []
     successor = make_writer()
     assert successor.lag() >= 0.0
@@ -177,7 +180,7 @@ def test_stopping_writes_what_is_left_and_takes_no_more(
     writer.start()
     for number in range(100):
         writer.put(opening(camera=f"cam{number}"))
-    assert writer.stop(timeout=10.0)
+    assert writer.stop(timeout=PATIENCE)
     assert len(rows(engine)) == 100
     with pytest.raises(RuntimeError, match="stopped"):
         writer.put(opening())
@@ -204,10 +207,10 @@ def test_neither_database_nor_disk_keeps_all_in_memory_and_says_so(
         wait_until(lambda: "No space left" in writer.stats().reason)
         wait_until(lambda: writer.stats().queued <= 4)
         assert writer.lag() > 0.0
-    assert writer.flush(5.0)
+    assert writer.flush(PATIENCE)
     (row,) = rows(engine)
     assert (row.ended_at, row.score_count) == (at(50).utc, 100)
-    assert not writer.stats().failed
+    wait_until(lambda: not writer.stats().failed)
 
 
 def test_a_folder_that_cannot_be_written_delays_the_picture_not_the_event(
@@ -219,7 +222,7 @@ def test_a_folder_that_cannot_be_written_delays_the_picture_not_the_event(
     writer.start()
     event_id = uuid4()
     writer.put(opening(event_id, snapshot=JPEG))
-    assert writer.flush(5.0)
+    assert writer.flush(PATIENCE)
     (row,) = rows(engine)
     assert row.snapshot is None
     assert writer.stats().reason.startswith("snapshots: ")
@@ -239,7 +242,7 @@ def test_what_the_database_refuses_is_set_aside_and_the_rest_goes_on(
     for message in (good[0], poison, good[1]):
         writer.put(message)
     writer.start()
-    assert writer.flush(5.0)
+    assert writer.flush(PATIENCE)
     assert {row.camera for row in rows(engine)} == {"one", "two"}
     assert [commit.message for commit in commits] == good
     assert writer.stats().rejected == 1
@@ -260,7 +263,7 @@ def test_a_listener_that_fails_harms_nobody(engine: Engine, tmp_path: Path) -> N
     writer.start()
     writer.put(opening(snapshot=JPEG))
     writer.put(opening(camera="two"))
-    assert writer.stop(timeout=5.0)
+    assert writer.stop(timeout=PATIENCE)
     assert len(rows(engine)) == 2
 
 
@@ -280,7 +283,7 @@ def test_restart_resumes_what_is_watched_and_ends_what_is_not(
     writer.put(progress(watched, 12, count=60))
     writer.put(opening(gone, camera="sold"))
     writer.put(progress(gone, 4, camera="sold"))
-    assert writer.stop(timeout=5.0)
+    assert writer.stop(timeout=PATIENCE)
 
     now = at(20)
     (found,) = open_occupancies(engine, {("dock", "gate"), ("new", "frame")}, now)

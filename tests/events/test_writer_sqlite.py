@@ -16,7 +16,7 @@ def test_a_deleted_database_file_is_noticed(
     writer = make_writer()
     writer.start()
     writer.put(opening())
-    assert writer.flush(5.0)
+    assert writer.flush(60.0)
     (tmp_path / "monitor.db").rename(tmp_path / "moved.db")
     writer.put(opening(camera="two"))
     wait_until(lambda: writer.stats().spooled == 1)
