@@ -51,7 +51,7 @@ def test_patches_are_those_of_the_full_picture(
     difference = cut(small, kind).astype(int) - cut(full, kind)
     assert np.abs(difference).mean() < 2.5  # strong colours; real scenes stay below 1.5
     assert abs(difference.mean()) < 1.5  # swscale rounds down
-    assert np.quantile(np.abs(difference), 0.99) <= 8
+    assert np.quantile(np.abs(difference), 0.99) <= 10
 
 
 @pytest.mark.parametrize("kind", ["yuvj420p", "yuv422p", "nv12", "gray", "yuv420p10le"])
