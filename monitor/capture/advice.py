@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from monitor.capture.probing import StreamReport
 from monitor.config.camera import CameraSettings, Transport
@@ -116,11 +116,11 @@ def shareable_url(url: str) -> str:
 
 
 def with_login(url: str, user: str, *, password: bool = True) -> str:
-    """`url` for `user`, whose name may already be percent-encoded, and `${CAMERA_PASSWORD}`."""
+    """`url` for `user`, percent-encoded already, and `${CAMERA_PASSWORD}`."""
     scheme, _, rest = url.partition("://")
     secret = f":{PLACEHOLDER}" if password else ""
     netloc, slash, path = rest.partition("/")
-    return f"{scheme}://{quote(user, safe='%')}{secret}@{netloc.rpartition('@')[2]}{slash}{path}"
+    return f"{scheme}://{user}{secret}@{netloc.rpartition('@')[2]}{slash}{path}"
 
 
 def camera_name(text: str, taken: Sequence[str] = ()) -> str:

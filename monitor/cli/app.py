@@ -12,6 +12,7 @@ from rich.text import Text
 import monitor
 from monitor.cli import (
     alerts,
+    cameras,
     check,
     dataset,
     db,
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 app.add_typer(run.app)
 app.add_typer(check.app)
+app.add_typer(cameras.app, name="cameras")
 app.add_typer(events.app, name="events")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(rules.app, name="rules")

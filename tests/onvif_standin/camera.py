@@ -31,7 +31,7 @@ MAX_AGE = 5.0
 WITHOUT_LOGIN = ("GetSystemDateAndTime",)
 
 
-class Refusal(Exception):
+class RefusalError(Exception):
     """Becomes a SOAP fault with this subcode."""
 
 
@@ -103,13 +103,13 @@ class OnvifStandIn:
             if name not in WITHOUT_LOGIN:
                 self._check(envelope)
             return 200, _envelope(self._method(path, namespace, name)(call))
-        except Refusal as refusal:
+        except RefusalError as refusal:
             return 400, _envelope(_fault(str(refusal)))
 
     def _check(self, envelope: Element) -> None:
         token = envelope.find(f"{{{SOAP}}}Header/{{{WSSE}}}Security/{{{WSSE}}}UsernameToken")
         if token is None:
-            raise Refusal("NotAuthorized")
+            raise RefusalError("NotAuthorized")
         password = token.find(f"{{{WSSE}}}Password")
         assert password.get("Type").endswith("#PasswordDigest")
         nonce = token.findtext(f"{{{WSSE}}}Nonce")
@@ -124,7 +124,7 @@ class OnvifStandIn:
         )
         self._nonces.add(nonce)
         if not good:
-            raise Refusal("NotAuthorized")
+            raise RefusalError("NotAuthorized")
 
     def now(self) -> datetime:
         return datetime.now(UTC) + self.clock_ahead
@@ -136,7 +136,7 @@ class OnvifStandIn:
         )
         method = getattr(self, f"_{service}_{name}", None)
         if not known or method is None or (self.old and name == "GetServices"):
-            raise Refusal("ActionNotSupported")
+            raise RefusalError("ActionNotSupported")
         return method
 
     # device
@@ -206,12 +206,12 @@ class OnvifStandIn:
 
     def _media_SetVideoEncoderConfiguration(self, call: Element) -> str:  # noqa: N802
         if call.findtext(f"{{{TRT}}}ForcePersistence") != "true":
-            raise Refusal("InvalidArgVal")
+            raise RefusalError("InvalidArgVal")
         fresh = call.find(f"{{{TRT}}}Configuration")
         # Real cameras (Axis among them) refuse a configuration with parts missing.
         for part in ("Name", "UseCount", "Quality", "Multicast", "SessionTimeout", "Extra"):
             if fresh.find(f"{{{TT}}}{part}") is None:
-                raise Refusal("InvalidArgVal")
+                raise RefusalError("InvalidArgVal")
         self._take(fresh, fresh.findtext(f"{{{TT}}}H264/{{{TT}}}GovLength"))
         return f"<SetVideoEncoderConfigurationResponse xmlns='{TRT}'/>"
 
@@ -289,7 +289,7 @@ class OnvifStandIn:
         token = fresh.get("token")
         fps = float(fresh.findtext(f"{{{TT}}}RateControl/{{{TT}}}FrameRateLimit"))
         if not 1 <= int(gov) <= 250 or not 1 <= fps <= 25:
-            raise Refusal("ConfigModify")
+            raise RefusalError("ConfigModify")
         self.sets.append(fresh)
         if not self.stubborn:
             self.encoders[token] |= {"gov": int(gov), "fps": int(fps)}
@@ -297,7 +297,7 @@ class OnvifStandIn:
     def _token(self, call: Element, namespace: str) -> str:
         token = call.findtext(f"{{{namespace}}}ConfigurationToken")
         if token not in self.encoders:
-            raise Refusal("NoConfig")
+            raise RefusalError("NoConfig")
         return token
 
     def _path(self, profile: str) -> str:
