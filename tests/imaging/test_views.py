@@ -40,6 +40,7 @@ def test_every_view_of_any_size_is_a_batch_of_patches(
     assert patches.flags.c_contiguous
 
 
+@settings(deadline=None)
 @given(SIDES, SIDES, GRIDS)
 def test_tiles_cover_every_pixel_and_stay_inside(width: int, height: int, grid: TileGrid) -> None:
     seen = np.zeros((height, width), dtype=bool)
@@ -79,6 +80,7 @@ def test_tiles_magnify_what_the_whole_picture_loses() -> None:
     assert not any(other.any() for other in others)
 
 
+@settings(deadline=None)
 @given(SIDES, SIDES)
 def test_letterbox_keeps_the_aspect_and_fills_with_grey(width: int, height: int) -> None:
     patch = letterbox(np.full((height, width, 3), 255, np.uint8))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.config.inference import Device, Precision
@@ -27,6 +27,7 @@ def copy_model(source: Path, target: Path) -> Path:
     return target
 
 
+@settings(deadline=None)
 @given(st.integers(0, 300))
 def test_batches_are_split_into_buckets_without_padding(count: int) -> None:
     parts = list(split(count))
