@@ -66,6 +66,23 @@ class Transport(StrEnum):
     UDP = "udp"
 
 
+class HardwareDecoder(StrEnum):
+    """Which part of the machine decodes."""
+
+    NONE = "none"
+    """The processor."""
+    CUDA = "cuda"
+    """NVIDIA's NVDEC."""
+    QSV = "qsv"
+    """Intel's Quick Sync."""
+    VAAPI = "vaapi"
+    """Intel and AMD under Linux."""
+    DRM = "drm"
+    """Single-board computers under Linux."""
+    VIDEOTOOLBOX = "videotoolbox"
+    """Apple."""
+
+
 class Pacing(StrEnum):
     """How fast a file is read."""
 
@@ -90,6 +107,9 @@ class SourceConfig(ConfigModel):
 
     pacing: Pacing = Pacing.REALTIME
     """Files only: real-time, or as fast as it decodes."""
+
+    hardware: HardwareDecoder = HardwareDecoder.NONE
+    """Decode there if the machine and this build of FFmpeg can, else on the processor."""
 
     open_timeout: Duration = Field(default=5.0, gt=0.0, le=120.0)
     """How long connecting may take."""

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import av
 import av.error
 import pytest
+from av.codec.hwaccel import hwdevices_available
 from rtsp_server import process
 from rtsp_server.clips import write_video
+from structlog.testing import capture_logs
 
+from monitor.capture import sources
 from monitor.capture.decoding import Decoder
 from monitor.capture.sources import file_source, opened, source_of
-from monitor.config import SourceConfig
+from monitor.config import HardwareDecoder, SourceConfig
 
 
 @dataclass
@@ -58,6 +61,21 @@ def test_the_container_is_closed_whatever_happens(video: Path) -> None:
         raise KeyError
     with pytest.raises(AssertionError, match="not open"):
         next(source.container.demux())
+
+
+@pytest.mark.parametrize("kind", ["cuda", "vaapi", "videotoolbox"])
+def test_missing_hardware_is_told_once_and_done_without(video: Path, kind: str) -> None:
+    sources._usable.cache_clear()
+    source = replace(file_source(video), hardware=HardwareDecoder(kind))
+    with capture_logs() as logs:
+        for _ in range(2):
+            with opened(source) as readable:
+                assert len(list(readable.container.decode(readable.stream))) == 5
+    told = [line["hardware"] for line in logs if "hardware" in line]
+    # A machine that has it decodes there, or falls back inside of FFmpeg: nothing to tell.
+    assert told in ([kind], [])
+    if kind not in hwdevices_available():
+        assert told == [kind]
 
 
 class Opener:
