@@ -168,15 +168,18 @@ def same_host(xaddr: str, url: str) -> str:
     A camera behind address translation names its inner address; then `url`'s host and port are
     the way in.
     """
-    parts, way_in = urlsplit(xaddr), urlsplit(url)
+    try:
+        parts, way_in = urlsplit(xaddr), urlsplit(url)
+    except ValueError:
+        return url
     if parts.hostname == way_in.hostname:
         return xaddr
     return parts._replace(scheme=way_in.scheme, netloc=way_in.netloc).geturl()
 
 
-def denied(url: str) -> ServiceError:
+def denied(url: str) -> FaultError:
     """The camera does not take the login."""
-    return ServiceError(
+    return FaultError(
         "user or password is wrong, or the user may not do this",
         where=redact(url),
         remedy="use an account that ONVIF knows (many cameras keep a list of its own) and that "
@@ -184,7 +187,7 @@ def denied(url: str) -> ServiceError:
     )
 
 
-def _fault(fault: Element, url: str, name: str) -> ServiceError:
+def _fault(fault: Element, url: str, name: str) -> FaultError:
     codes = [clean(each.text or "").rpartition(":")[2] for each in fault.iter() if each.text]
     if any(code in _DENIED for code in codes):
         return denied(url)

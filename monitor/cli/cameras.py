@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -55,6 +56,7 @@ UserOption = Annotated[
         help="An account of the camera; its password from CAMERA_PASSWORD, or asked for.",
     ),
 ]
+_SERVICE = re.compile(r"https?://(\[[0-9a-fA-F:.]+\]|[^\s/@:\[\]]+)(:\d{1,5})?(/[^\s@]*)?")
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -137,7 +139,7 @@ def _apply(
     if login is None:
         raise UsageError("--apply needs a login", remedy="name an account: --user NAME")
     service = onvif or device_url(url)
-    if urlsplit(service).scheme not in ("http", "https") or "@" in service:
+    if not _SERVICE.fullmatch(service):
         raise UsageError("--onvif takes http://HOST:PORT/PATH, and no login")
     result = change_settings(url, service, login, wish=wish, profile=profile, yes=yes)
     if output is Format.JSON:
@@ -194,7 +196,7 @@ def discover(
     found = _each(lambda device: _streams(device, login), devices)
     rows = [_device_row(*each) for each in zip(devices, found, strict=True)]
     columns = ("address", "name", "hardware", "location", "xaddrs")
-    if output is Format.TABLE:
+    if output is Format.TABLE and rows:
         print_table([{key: _text(row[key]) for key in columns} for row in rows], columns)
     elif output is not Format.YAML:
         print_lines(rows, [*columns, "streams", "error"], output)

@@ -36,7 +36,9 @@ def open_camera(camera: OnvifStandIn, password: str = SECRET, user: str = "admin
     return OnvifCamera(camera.url, user, password, timeout=5.0)
 
 
-@pytest.mark.parametrize("options", [{}, {"media2": True}, {"old": True}])
+@pytest.mark.parametrize(
+    "options", [{}, {"media2": True}, {"old": True}, {"shy": True}, {"http_digest": True}]
+)
 def test_profiles_and_settings(standin: Start, options: dict[str, bool]) -> None:
     camera = standin(**options)
     with open_camera(camera) as onvif:
@@ -77,11 +79,12 @@ def test_a_camera_with_a_wrong_clock_is_signed_in_its_own_time(standin: Start, h
         assert len(onvif.profiles()) == 2
 
 
+@pytest.mark.parametrize("options", [{}, {"http_digest": True}])
 @pytest.mark.parametrize(("user", "password"), [("admin", "falsch"), ("other", SECRET)])
-def test_a_wrong_login(standin: Start, user: str, password: str) -> None:
+def test_a_wrong_login(standin: Start, user: str, password: str, options: Any) -> None:
     with (
-        open_camera(standin(), password, user) as onvif,
         pytest.raises(ServiceError, match="user or password is wrong") as caught,
+        open_camera(standin(**options), password, user) as onvif,
     ):
         onvif.profiles()
     assert password not in str(caught.value)
@@ -117,6 +120,7 @@ def test_addresses_from_behind_a_translation_are_replaced(standin: Start) -> Non
     with open_camera(camera) as onvif:
         assert len(onvif.profiles()) == 2
     assert same_host("http://10.0.0.1:81/a?b", "https://cam:444/x") == "https://cam:444/a?b"
+    assert same_host("http://[bad", "http://cam/x") == "http://cam/x"
     assert same_host("http://cam:81/a", "http://cam/x") == "http://cam:81/a"
 
 

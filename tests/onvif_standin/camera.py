@@ -6,6 +6,7 @@ The messages have the form of ONVIF's media.wsdl (ver10, ver20) and devicemgmt.w
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 from base64 import b64decode, b64encode
 from collections.abc import Callable
@@ -39,8 +40,9 @@ class OnvifStandIn:
     """One camera. Streams by token: name, size, fps, group length, path.
 
     `clock_ahead`: how wrong its clock is. `media2`: has ver20's media service. `old`: knows no
-    GetServices. `stubborn`: says yes to settings and keeps its own. `inner`: the host it names in
-    its addresses, as behind address translation.
+    GetServices. `shy`: does not tell the time without a login. `http_digest`: asks for a login
+    by HTTP instead of WS-Security. `stubborn`: says yes to settings and keeps its own. `inner`:
+    the host it names in its addresses, as behind address translation.
     """
 
     def __init__(
@@ -51,12 +53,15 @@ class OnvifStandIn:
         clock_ahead: timedelta = timedelta(),
         media2: bool = False,
         old: bool = False,
+        shy: bool = False,
+        http_digest: bool = False,
         stubborn: bool = False,
         inner: str | None = None,
         rtsp: str = "rtsp://127.0.0.1:554",
     ) -> None:
         self.user, self.password = user, password
         self.clock_ahead, self.media2, self.old = clock_ahead, media2, old
+        self.shy, self.http_digest = shy, http_digest
         self.stubborn, self.inner, self.rtsp = stubborn, inner, rtsp
         self.encoders: dict[str, dict[str, Any]] = {
             "main": {"size": (1920, 1080), "fps": 25, "gov": 100, "path": "/main"},
@@ -70,8 +75,12 @@ class OnvifStandIn:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                status, answer = camera.answer(self.path, body)
+                status, answer = camera.answer(self.path, body, self.headers["Authorization"])
                 self.send_response(status)
+                if status == 401:
+                    self.send_header(
+                        "WWW-Authenticate", 'Digest realm="cam", nonce="n1", qop="auth"'
+                    )
                 self.send_header("Content-Type", "application/soap+xml; charset=utf-8")
                 self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()
@@ -92,15 +101,17 @@ class OnvifStandIn:
         self._server.server_close()
         self._thread.join()
 
-    def answer(self, path: str, body: bytes) -> tuple[int, bytes]:
+    def answer(self, path: str, body: bytes, login: str | None) -> tuple[int, bytes]:
         self.requests.append(body)
+        if self.http_digest and not self._right_digest(path, login or ""):
+            return 401, b""
         if not path.startswith("/onvif/"):
             return 404, b"<html>not here</html>"
         envelope = ET.fromstring(body)
         call = envelope.find(f"{{{SOAP}}}Body")[0]
         namespace, _, name = call.tag[1:].partition("}")
         try:
-            if name not in WITHOUT_LOGIN:
+            if not self.http_digest and (self.shy or name not in WITHOUT_LOGIN):
                 self._check(envelope)
             return 200, _envelope(self._method(path, namespace, name)(call))
         except RefusalError as refusal:
@@ -125,6 +136,15 @@ class OnvifStandIn:
         self._nonces.add(nonce)
         if not good:
             raise RefusalError("NotAuthorized")
+
+    def _right_digest(self, path: str, login: str) -> bool:
+        """RFC 7616 with MD5 and qop=auth."""
+        said = dict(re.findall(r'(\w+)="?([^",]*)"?', login))
+        if not login.startswith("Digest ") or said["username"] != self.user:
+            return False
+        who = _md5(f"{self.user}:cam:{self.password}")
+        middle = ":".join(said[key] for key in ("nonce", "nc", "cnonce", "qop"))
+        return said["response"] == _md5(f"{who}:{middle}:{_md5(f'POST:{path}')}")
 
     def now(self) -> datetime:
         return datetime.now(UTC) + self.clock_ahead
@@ -302,6 +322,10 @@ class OnvifStandIn:
 
     def _path(self, profile: str) -> str:
         return self.rtsp + self.encoders[profile.removeprefix("p-")]["path"]
+
+
+def _md5(text: str) -> str:
+    return hashlib.md5(text.encode()).hexdigest()
 
 
 def _envelope(inner: str) -> bytes:
