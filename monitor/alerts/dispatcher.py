@@ -29,6 +29,9 @@ from monitor.telemetry import get_logger, redact
 BATCH = 32
 """Deliveries noted in one transaction: what a kill -9 may send twice."""
 
+NOTE_EVERY = 0.25
+"""Seconds after which results are noted before the batch is over."""
+
 PROBE_EVERY = 30.0
 """Seconds between two looks whether an idle channel's receiver can be reached."""
 
@@ -162,7 +165,7 @@ class Dispatcher:
             return wait
         self._probe()
         batch = self._due(1 if self._breaker.open else BATCH)
-        blocked: set[str] = set()
+        blocked, noted = set[str](), self._now()
         for due in batch:
             if due.place in blocked:
                 continue
@@ -172,6 +175,9 @@ class Dispatcher:
                 blocked.add(due.place)
                 if self._breaker.open:
                     break
+            if self._now() - noted > NOTE_EVERY:
+                self._settle()
+                noted = self._now()
         self._settle()
         if self._breaker.open:
             return self._breaker.wait(self._now())

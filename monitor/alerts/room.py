@@ -121,7 +121,7 @@ class AlertRoom:
         self._pulse = Thread(target=self._beat, name="alerts-watch", daemon=True)
 
     def start(self, *, pulse: bool = True) -> None:
-        """Take over what an earlier process left, before anything is committed.
+        """Take over what an earlier process left, once presence has resumed or ended it.
 
         With `pulse` a thread of the room calls `tick`, so that a slow database slows nothing
         else. Raises DatabaseError.

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, and_, delete, or_, select
 from sqlalchemy.orm import Session
 
 from monitor.alerts import outbox
@@ -57,13 +57,16 @@ class Watching:
     def start(self, session: Session, now: datetime) -> None:
         """A new process: nothing is seen yet, so VACANT of yesterday is UNKNOWN now.
 
-        OCCUPIED stays: presence resumes it or ends it. Watches of states that go on begin again
-        (what has alerted does not do so twice), and zones that are not configured are forgotten.
+        Nobody knows when yesterday's process ended, so what waited for a zone to stay vacant is
+        dropped. OCCUPIED stays: presence has resumed it, or ended it in a message by now. Zones
+        that are not configured are forgotten, all of them if there are no rules to tell.
         """
+        watched = set(self._zones) if self._config.rules else set()
+        session.execute(delete(WatchRow).where(WatchRow.trigger == Trigger.VACANT.value))
         known = {(row.camera, row.zone): row for row in session.scalars(select(ZoneRow))}
-        for place in known.keys() - set(self._zones):
+        for place in known.keys() - watched:
             session.delete(known.pop(place))
-        for camera, zone in self._zones:
+        for camera, zone in watched:
             row = known.get((camera, zone))
             if row is None:
                 row = ZoneRow(camera=camera, zone=zone, event_id=None, confirmed_at=now)
@@ -72,11 +75,7 @@ class Watching:
             elif row.state == PresenceState.VACANT.value:
                 row.state, row.since = PresenceState.UNKNOWN.value, now
         session.flush()
-        self._end(session, WatchRow.trigger == Trigger.VACANT.value, now, now)
-        for row in session.scalars(select(ZoneRow)):
-            if row.state == PresenceState.OCCUPIED.value:
-                self._begin(session, _occupied(row.camera, row.zone, row.since, row.event_id), now)
-        for camera in {camera for camera, _ in self._zones}:
+        for camera in sorted({camera for camera, _ in watched}):
             self._begin(session, self._camera_lost(session, camera), now)
 
     def begin(self, session: Session, causes: Iterable[Cause], now: datetime) -> None:

@@ -85,9 +85,10 @@ class Daemon:
         stack.callback(rooms.writer.stop, STOP_TIMEOUT)
         stack.callback(rooms.pool.stop)
         rooms.pool.start()
-        rooms.alerts.start()
         self._take_over(engine, rooms)
         rooms.writer.start()
+        rooms.writer.flush(STOP_TIMEOUT)  # rules are held against what is known to go on
+        rooms.alerts.start()
         stack.callback(rooms.jobs.stop)
         rooms.jobs.start()
         if server is not None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import Engine, text
 
 from monitor.config import MonitorConfig
-from monitor.messages import PresenceState
+from monitor.messages import EndReason, Outage, OutageReason, PresenceState
 
 from .conftest import (
     HandClock,
@@ -180,3 +181,69 @@ def test_seven_cameras_within_ten_seconds_are_one_alert_that_counts(
     assert body["count"] == 7
     assert body["members"] == ["dock/gate", "dock/yard", "lobby/frame"]
     assert "and 6 more" in body["title"]
+
+
+def restarted(line: Make, config: MonitorConfig, clock: HandClock, seconds: float) -> Line:
+    """A new process on the same database, `seconds` after noon."""
+    clock.seconds = seconds
+    return line(config)
+
+
+def test_a_dwell_outlives_a_restart_and_alerts_on_time(
+    line: Make, engine: Engine, clock: HandClock
+) -> None:
+    config = configured(rules={"stays": {"on": "occupied", "after": "60s"}})
+    line(config).tell(came("a"))
+    again = restarted(line, config, clock, 30)
+    for seconds, expected in ((50, 0), (61, 1)):
+        clock.seconds = seconds
+        again.room.tick(clock.now())
+        assert len(alerts_in(engine)) == expected
+
+
+def test_what_a_dead_process_left_occupied_is_no_dwell(
+    line: Make, engine: Engine, clock: HandClock
+) -> None:
+    config = configured(rules={"stays": {"on": "occupied", "after": "8h"}})
+    line(config).tell(came("a"))
+    # presence ends what it does not resume at the time it was last seen, before the rules start
+    line(config).tell(replace(left("a", 300), end_reason=EndReason.RESTART, current=UNKNOWN))
+    again = restarted(line, config, clock, 12 * 3600)
+    again.room.tick(clock.now())
+    assert alerts_in(engine) == []
+
+
+def test_time_without_a_monitor_is_no_absence(line: Make, engine: Engine, clock: HandClock) -> None:
+    config = configured(rules={"guard": {"on": "vacant", "after": "10m"}})
+    line(config).tell(turned(UNKNOWN, VACANT, 0))
+    again = restarted(line, config, clock, 3600)
+    again.room.tick(clock.now())
+    assert alerts_in(engine) == []
+    again.tell(turned(UNKNOWN, VACANT, 3605))
+    clock.seconds = 3605 + 601
+    again.room.tick(clock.now())
+    assert [row.at for row in alerts_in(engine)] == [at(3605 + 600).utc]
+
+
+def test_signs_of_tampering_alert_with_their_reason(
+    line: Make, engine: Engine, clock: HandClock
+) -> None:
+    running = line(configured(rules={"hands": {"on": "tamper"}}))
+    running.room.on_outage(Outage("dock", at(0), OutageReason.FROZEN, "the same picture for 10 s"))
+    running.room.on_outage(Outage("lobby", at(0), OutageReason.TIMEOUT))
+    running.room.tick(clock.now())
+    (alert,) = alerts_in(engine)
+    assert alert.camera == "dock"
+    assert alert.reasons[-1] == "frozen: the same picture for 10 s"
+
+
+def test_a_flood_becomes_fewer_and_fewer_messages(
+    line: Make, engine: Engine, hook: Hook, clock: HandClock
+) -> None:
+    rules = {"someone": {"on": "occupied", "channels": ["hook"], "coalesce": "10s", "cooldown": 0}}
+    running = line(configured(rules=rules, channels={"hook": hook_channel(hook)}))
+    for index in range(150):
+        clock.seconds = float(index)
+        running.tell(came(str(index), index), left(str(index), index + 0.5))
+    parents = [row for row in alerts_in(engine) if row.parent_id is None]
+    assert [row.count for row in parents] == [10, 20, 40, 80]
