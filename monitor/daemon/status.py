@@ -170,6 +170,10 @@ class DaemonStatus:
                 dropped=dropped.get(name, 0),
                 scored=scored,
                 zones=tuple(map(_zone, zones.get(name, ()))),
+                received=reader.frames_received if reader else 0,
+                decoded=reader.frames_decoded if reader else 0,
+                keyframes_every=reader.group if reader else None,
+                dense=reader.dense if reader else False,
             )
 
 

@@ -76,13 +76,25 @@ def _camera_metrics(cameras: tuple[CameraStatus, ...]) -> Iterator[Metric]:
     )
     yield _counter(
         "frames",
-        "Frames sampled from the camera, dropped for newer ones, and scored.",
+        "Frames received from the camera, decoded, sampled, dropped for newer ones, and scored.",
         ("camera", "result"),
         [
             ((camera.name, result), float(getattr(camera, result)))
             for camera in enabled
-            for result in ("sampled", "dropped", "scored")
+            for result in ("received", "decoded", "sampled", "dropped", "scored")
         ],
+    )
+    yield _gauge(
+        "keyframe_interval_seconds",
+        "Seconds between the camera's keyframes; one second makes decoding cheapest.",
+        label,
+        [((camera.name,), camera.keyframes_every) for camera in enabled],
+    )
+    yield _gauge(
+        "camera_dense",
+        "1 while the camera is looked at closely, 0 while keyframes are enough.",
+        label,
+        [((camera.name,), float(camera.dense)) for camera in enabled],
     )
     yield _counter(
         "reconnects",

@@ -37,7 +37,8 @@ class CameraStatus:
 
     `frame_age`, `score_age`: seconds since the last decoded frame and the last score, None
     before the first. `max_gap`: the age from which it counts as not seen. `sampled`, `dropped`
-    and `scored` count frames since the start.
+    and `scored` count frames since the start; `received` and `decoded` those before them.
+    `keyframes_every`: seconds between keyframes; `dense`: it is looked at closely.
     """
 
     name: str
@@ -57,6 +58,10 @@ class CameraStatus:
     dropped: int
     scored: int
     zones: tuple[ZoneStatus, ...]
+    received: int = 0
+    decoded: int = 0
+    keyframes_every: float | None = None
+    dense: bool = False
 
     @property
     def seen(self) -> bool:
