@@ -14,7 +14,6 @@ from monitor.config.camera import Name
 from monitor.config.channels import ChannelConfig
 from monitor.config.schedules import ScheduleConfig, parse_zone
 
-
 SHORTEST_TOKEN = 16
 
 

@@ -69,9 +69,7 @@ def _step(slot: Slot, part: str | int) -> Slot | None:
         known = slot.model.model_fields.get(str(part))
         if known is None:
             return None
-        return _optional(
-            Slot(known.annotation, tuple(known.metadata), known.description or "")
-        )
+        return _optional(Slot(known.annotation, tuple(known.metadata), known.description or ""))
     origin, arguments = get_origin(slot.kind), get_args(slot.kind)
     if origin is dict:
         return _unwrapped(arguments[1])
