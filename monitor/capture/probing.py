@@ -125,7 +125,7 @@ def _watch(
         if packet.is_keyframe and pixel_format is None:
             pixel_format = _decode(context, packet)
         sightings.append(_sighting(packet))
-        if (span := _span(sightings)) is not None and span >= seconds:
+        if seconds_watched(sightings, open_source.timed) >= seconds:
             break
     if not sightings:
         raise SourceLostError(Failure(OutageReason.TIMEOUT, "it is open, but no picture came"))
@@ -147,7 +147,7 @@ def _watch(
         bitrate=bit_rate(sightings, interval),
         audio=_audio(container),
         opened_after=opened_after,
-        seconds=_span(sightings) or sightings[-1].arrival - sightings[0].arrival,
+        seconds=seconds_watched(sightings, open_source.timed),
         packets=len(sightings),
     )
 
@@ -186,12 +186,12 @@ def _audio(container: InputContainer) -> str | None:
     return None
 
 
-def _span(sightings: Sequence[Sighting]) -> float | None:
-    """Seconds of media watched; the first packets of RTSP have no time."""
-    times = [each.pts for each in (sightings[0], sightings[-1]) if each.pts is not None]
-    if len(times) == 2:
-        return times[1] - times[0]
-    return sightings[-1].arrival - sightings[0].arrival
+def seconds_watched(sightings: Sequence[Sighting], timed: bool) -> float:
+    """Seconds of media seen; by the clock where PTS are missing (RTSP's first) or made up."""
+    first, last = sightings[0], sightings[-1]
+    if timed and first.pts is not None and last.pts is not None:
+        return last.pts - first.pts
+    return last.arrival - first.arrival
 
 
 def frame_interval(sightings: Sequence[Sighting], timed: bool) -> float | None:

@@ -10,8 +10,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from urllib.parse import urlsplit
 from xml.etree import ElementTree as ET
 from xml.etree.ElementTree import Element
@@ -50,7 +52,9 @@ class SoapClient:
         self.clock_offset = timedelta()
         # Digest only: a password is never sent, whatever a camera asks for.
         auth = httpx.DigestAuth(user, password) if user else None
-        self._client = httpx.Client(auth=auth, timeout=timeout, trust_env=False)
+        self._client = httpx.Client(
+            auth=auth, timeout=timeout, trust_env=False, verify=_certificates()
+        )
 
     def close(self) -> None:
         """Close the connections."""
@@ -114,6 +118,12 @@ class SoapClient:
             f"<Nonce EncodingType='{_BASE64}'>{base64.b64encode(nonce).decode()}</Nonce>"
             f"<Created xmlns={utility}>{created}</Created></UsernameToken></Security>"
         )
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """What this machine believes, its owner's own authorities included; loaded once."""
+    return ssl.create_default_context()
 
 
 def _envelope(header: str, body: str) -> bytes:
