@@ -76,6 +76,8 @@ def _group_advice(report: StreamReport) -> list[str]:
     if report.fps:
         wanted += f" (every {round(min(report.fps, MAX_FPS) * GOP_SECONDS)} pictures"
         wanted += f" at {min(report.fps, MAX_FPS):.3g} a second)"
+    if report.gop_seconds is None and report.seconds < GOP_SECONDS:
+        return ["watched too briefly to tell the distance of keyframes: probe for longer"]
     if report.gop_seconds is None:
         return [f"no two keyframes within {report.seconds:.3g} s: {wanted}, or probe for longer"]
     advice = []

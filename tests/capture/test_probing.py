@@ -164,6 +164,7 @@ def test_a_good_stream_needs_nothing() -> None:
     [
         ({"gop_seconds": 8.0, "gop_frames": 120}, "set a keyframe every 2 s (every 30 pictures"),
         ({"gop_seconds": None, "gop_frames": None}, "no two keyframes within 6 s"),
+        ({"gop_seconds": None, "gop_frames": None, "seconds": 1.0}, "too briefly"),
         ({"gop_varies": True}, "smart codec"),
         ({"width": 3840, "height": 2160}, "sub-stream"),
         ({"fps": 25.0}, "set 15 or fewer"),
