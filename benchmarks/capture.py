@@ -1,15 +1,18 @@
 """What reading a camera costs: ours, decoding everything, an ffmpeg pipe, and OpenCV.
 
     python -m benchmarks.capture                         composed footage, about 15 minutes
-    python -m benchmarks.capture --quick                 one clip
+    python -m benchmarks.capture --scenes mixed-crf      one clip
     python -m benchmarks.capture yard.mp4 --truth …      people's own clips as well
 
 Footage is encoded as IP cameras do: H.264 without B-frames, with sensor noise, at constant
 quality (keyframe every second), constant bit rate (2 s), and with rare keyframes (4 s). For each
 clip the events of `decode: all` and `decode: adaptive` come from a replay with the model; then
 every way of reading is timed in turn, round by round, on nothing but processor time: user and
-system of this thread and of child processes. Scoring is not part of it. `ours` looks closely
+system of this process and its children. Scoring is not part of it. `ours` looks closely
 exactly when presence asked for it in the replay.
+
+`--stand-in` scores by how far a picture differs from the first one instead of by the model: for
+composed footage, whose first picture is empty, and for figures that do not depend on the model.
 
 `cameras_per_core` is stream seconds per processor second. The footage's visitor is composed by
 scripts/make_demo.py (needs the `demo` extra). JSON goes to stdout or `--output`, a plot to
@@ -27,6 +30,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -43,11 +47,12 @@ from monitor import replay
 from monitor.capture import Recording, read_recording
 from monitor.capture.composing import Composer, seconds_of
 from monitor.capture.converting import Converter, halvings
-from monitor.clock import MediaClock
+from monitor.clock import Clock, MediaClock
 from monitor.config import CameraConfig, DecodePolicy, InferenceConfig
 from monitor.imaging.zones import cut_zones
 from monitor.inference.model import ModelInfo
 from monitor.inference.predictor import PaddlePredictor
+from monitor.messages import Frame, Score
 from monitor.replay import Replayer, ReplayEvent
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -105,6 +110,38 @@ class Result:
     dense_share: float
     costs: dict[str, Cost] = field(default_factory=dict)
     times_ffmpeg: float = 0.0
+
+
+class StandIn:
+    """In the pool's place: somebody is there if the picture differs from the first one."""
+
+    model_id = "stand-in"
+
+    def __init__(
+        self, _config: InferenceConfig, *, on_score: Callable[[Score], None], clock: Clock
+    ) -> None:
+        self._on_score = on_score
+        self._clock = clock
+        self._empty: NDArray[np.float32] | None = None
+
+    def start(self) -> None:
+        """Nothing to start."""
+
+    def stop(self) -> None:
+        """Nothing to stop."""
+
+    def drain(self) -> None:
+        """Nothing waits."""
+
+    def submit(self, frame: Frame, *, wait: bool = False) -> None:
+        """Score at once."""
+        small = cv2.resize(frame.cuts[0].patches[0], (32, 32), interpolation=cv2.INTER_AREA)
+        if frame.sequence == 0 or self._empty is None:
+            self._empty = np.asarray(small, np.float32)
+        differs = float(np.abs(small - self._empty).mean())
+        value = 1 / (1 + float(np.exp(np.clip(6.0 - differs, -30, 30))))
+        at = self._clock.now()
+        self._on_score(Score(frame.camera, frame.cuts[0].zone, value, frame, at))
 
 
 class Attended(Recording):
@@ -207,11 +244,11 @@ def camera(decode: DecodePolicy) -> CameraConfig:
 
 
 def cpu_of(work: Callable[[], object]) -> float:
-    """Processor seconds of this thread and of the children it waited for."""
+    """Processor seconds of this process, all threads, and of the children it waited for."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    begin = time.thread_time()
+    begin = time.process_time()
     work()
-    spent = time.thread_time() - begin
+    spent = time.process_time() - begin
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return spent + after.ru_utime + after.ru_stime - children.ru_utime - children.ru_stime
 
@@ -347,7 +384,9 @@ def plot(results: list[Result], target: Path) -> None:
 def clips(options: argparse.Namespace, folder: Path) -> Iterator[Path]:
     """The encoded footage, one after the other."""
     wanted = [(s, e) for s in SCENES for e in ENCODINGS if e != "rare" or s == "mixed"]
-    for scene, encoding in [("mixed", "crf")] if options.quick else wanted:
+    for scene, encoding in wanted:
+        if f"{scene}-{encoding}" not in (options.scenes or [f"{scene}-{encoding}"]):
+            continue
         source = compose(Clip(scene, SCENES[scene], seconds=SECONDS))
         target = folder / f"{scene}-{encoding}.mp4"
         encode(source, 15.0, ENCODINGS[encoding], options.height, target)
@@ -367,7 +406,8 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=ROOT / "models/person_exists")
     parser.add_argument("--height", type=int, default=720)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--quick", action="store_true", help="one composed clip only")
+    parser.add_argument("--stand-in", action="store_true", help="do without the model")
+    parser.add_argument("--scenes", nargs="+", help="such as mixed-crf; without: all")
     parser.add_argument("--parity", action="store_true", help="also compare the scores")
     parser.add_argument("--output", type=Path)
     parser.add_argument("--plot", type=Path)
@@ -375,7 +415,11 @@ def main() -> None:
     cv2.setNumThreads(1)
     results, parities = [], {}
     inference = InferenceConfig(model=options.model, workers=1, max_wait=0.0)
-    with tempfile.TemporaryDirectory() as folder, Replayer(inference) as replayer:
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        if options.stand_in:
+            stack.enter_context(mock.patch.object(replay, "InferencePool", StandIn))
+        replayer = stack.enter_context(Replayer(inference))
         for path in clips(options, Path(folder)):
             results.append(measure(replayer, path, options.rounds))
             print(json.dumps(asdict(results[-1])), file=sys.stderr, flush=True)
@@ -383,6 +427,7 @@ def main() -> None:
                 parities[path.stem] = parity(path, options.model)
     report = {
         "height": options.height,
+        "scored_by": "stand-in" if options.stand_in else str(options.model.name),
         "compose_1080p_ms": compose_cost(),
         "clips": [asdict(result) for result in results],
         "score_differences": parities,

@@ -2,39 +2,58 @@
 
 While a zone is *settled*, a glance now and then finds every change, for the first score that
 contradicts the state asks for more. A zone is unsettled while a change is pending, and while
-its last score does not speak plainly for its state: the dead band, or the other side.
+its last score does not speak plainly for its state: the dead band, or the other side. A doubt
+that nothing comes of does not last for ever, though: a zone whose scores stay in the dead band
+tells no more at 25 frames a second than at one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from enum import Enum, auto
 from threading import Lock
 
+from monitor.clock import Stamp
 from monitor.config.presence import PresenceConfig, PresenceMode
 from monitor.messages import Attention, PresenceState
 from monitor.presence.machine import ZoneState
 
+DOUBT_LASTS = 10.0
+"""Seconds of doubt, without a change that is pending, after which glances do."""
 
-def settled(state: ZoneState, settings: PresenceConfig) -> bool:
-    """Whether sparse scores suffice for this zone.
 
-    So they do while the camera is not seen, or nothing is known of it: the next score decides.
+class Need(Enum):
+    """What a zone needs."""
+
+    GLANCES = auto()
+    """It is settled."""
+    DOUBTFUL = auto()
+    """Its last score does not speak plainly for its state."""
+    PENDING = auto()
+    """A change is pending."""
+
+
+def need_of(state: ZoneState, settings: PresenceConfig) -> Need:
+    """What this zone needs now.
+
+    Glances do while the camera is not seen, or nothing is known of it: the next score decides.
     What `min_dwell` and `merge_within` hold back is no reason to look closely: the time they
     wait for passes by itself.
     """
     reading = state.reading
     if state.unseen is not None or reading is None or state.score is None:
-        return True
+        return Need.GLANCES
     if state.hits is not None or state.clears is not None:
-        return False
+        return Need.PENDING
     evidence = settings.mode is PresenceMode.EVIDENCE
+    plain = False
     if state.presence is PresenceState.OCCUPIED:
         steady = reading.drift == 0.0 if evidence else state.score >= settings.enter_threshold
-        return reading.hit and steady
-    if state.presence is PresenceState.VACANT:
+        plain = reading.hit and steady
+    elif state.presence is PresenceState.VACANT:
         steady = reading.drift == 0.0 if evidence else state.score < settings.exit_threshold
-        return reading.clear and steady
-    return False
+        plain = reading.clear and steady
+    return Need.GLANCES if plain else Need.DOUBTFUL
 
 
 class Watchfulness:
@@ -44,17 +63,24 @@ class Watchfulness:
         self, camera: str, zones: Iterable[str], tell: Callable[[Attention], None]
     ) -> None:
         self._camera = camera
-        self._settled = dict.fromkeys(zones, True)
+        self._dense = dict.fromkeys(zones, False)
+        self._doubtful: dict[str, Stamp] = {}
         self._tell = tell
-        self._dense = False
+        self._told = False
         self._lock = Lock()
 
-    def note(self, zone: str, settled: bool) -> None:
-        """How a zone stands now; tells if that changes the camera's need."""
+    def note(self, zone: str, need: Need, now: Stamp) -> None:
+        """What a zone needs now; tells if that changes the camera's need."""
         with self._lock:
-            self._settled[zone] = settled
-            dense = not all(self._settled.values())
-            if dense is self._dense:
+            self._dense[zone] = self._in_doubt(zone, need, now) or need is Need.PENDING
+            dense = any(self._dense.values())
+            if dense is self._told:
                 return
-            self._dense = dense
+            self._told = dense
             self._tell(Attention(self._camera, dense))
+
+    def _in_doubt(self, zone: str, need: Need, now: Stamp) -> bool:
+        if need is not Need.DOUBTFUL:
+            self._doubtful.pop(zone, None)
+            return False
+        return now.since(self._doubtful.setdefault(zone, now)) < DOUBT_LASTS

@@ -37,9 +37,9 @@ class _Place:
     watchfulness: Watchfulness
     lock: RLock = field(default_factory=RLock)
 
-    def look(self) -> None:
+    def look(self, now: Stamp) -> None:
         """Tell how closely the zone must be looked at now; call with the lock held."""
-        self.watchfulness.note(self.zone, self.tracker.settled)
+        self.watchfulness.note(self.zone, self.tracker.need, now)
 
 
 class PresenceRoom:
@@ -82,21 +82,21 @@ class PresenceRoom:
             raise LookupError(f"camera {score.camera!r} has no zone {score.zone!r}")
         with place.lock:
             place.tracker.on_score(score)
-            place.look()
+            place.look(score.frame.stamp)
 
     def on_outage(self, outage: Outage) -> None:
         """A camera is not seen; the next score of a later picture ends it."""
         for place in self._zones(outage.camera).values():
             with place.lock:
                 place.tracker.on_outage(outage.stamp)
-                place.look()
+                place.look(outage.stamp)
 
     def tick(self, now: Stamp) -> None:
         """Let time pass: zones that were not seen for `max_gap` become UNKNOWN."""
         for place in self._everywhere():
             with place.lock:
                 place.tracker.tick(now)
-                place.look()
+                place.look(now)
 
     def restore(self, found: Iterable[OpenOccupancy], now: Stamp) -> None:
         """Take over the occupancies found open at start; call before the first score.

@@ -87,9 +87,9 @@ class ZoneTracker:
         return self._settings.max_gap
 
     @property
-    def settled(self) -> bool:
-        """Whether sparse scores suffice for now."""
-        return attention.settled(self._state, self._settings)
+    def need(self) -> attention.Need:
+        """How closely the zone must be looked at."""
+        return attention.need_of(self._state, self._settings)
 
     def on_score(self, score: Score) -> None:
         """Take one score in; its time is that of its frame."""

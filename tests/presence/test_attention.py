@@ -14,7 +14,7 @@ from monitor.clock import Stamp
 from monitor.config import CameraConfig, PresenceConfig
 from monitor.messages import Attention, Frame, Outage, OutageReason, PresenceState, Score
 from monitor.presence import PresenceRoom
-from monitor.presence.attention import settled
+from monitor.presence.attention import DOUBT_LASTS, Need, Watchfulness, need_of
 from monitor.presence.machine import Observation, ZoneState, lost, step
 
 START = Stamp(0.0, datetime(2026, 3, 1, tzinfo=UTC))
@@ -28,6 +28,10 @@ def seen(scores: Iterable[float], settings: PresenceConfig, fps: float = 5.0) ->
     for index, score in enumerate(scores):
         state = step(state, Observation(START.shifted(index / fps), score), settings).state
     return state
+
+
+def settled(state: ZoneState, settings: PresenceConfig) -> bool:
+    return need_of(state, settings) is Need.GLANCES
 
 
 @BOTH
@@ -98,3 +102,16 @@ def test_a_room_tells_changes_only_and_any_zone_counts() -> None:
     assert told[4:] == [Attention("cam", True)]
     room.tick(START.shifted(30.0))
     assert told[5:] == [Attention("cam", False)]
+
+
+def test_a_doubt_that_lasts_is_none_any_more() -> None:
+    told: list[bool] = []
+    watchfulness = Watchfulness("cam", ["a"], lambda attention: told.append(attention.dense))
+    watchfulness.note("a", Need.DOUBTFUL, START)
+    watchfulness.note("a", Need.DOUBTFUL, START.shifted(DOUBT_LASTS - 0.1))
+    assert told == [True]
+    watchfulness.note("a", Need.DOUBTFUL, START.shifted(DOUBT_LASTS))
+    assert told == [True, False]
+    watchfulness.note("a", Need.PENDING, START.shifted(20.0))
+    watchfulness.note("a", Need.DOUBTFUL, START.shifted(21.0))  # a new doubt
+    assert told == [True, False, True]
