@@ -177,7 +177,7 @@ class Line:
         """Put the changes and wait for their commit."""
         for change in changes:
             self.writer.put(change)
-        assert self.writer.flush(5.0)
+        assert self.writer.flush(30.0)
 
     def stop(self) -> None:
         self.writer.stop(5.0)
