@@ -61,7 +61,6 @@ from make_demo import Clip, compose  # type: ignore[import-not-found]  # noqa: E
 
 Image = NDArray[np.uint8]
 FPS = 5
-SECONDS = 60.0
 SCENES = {
     "idle": (),
     "mixed": ((8.0, 14.0), (38.0, 44.0)),
@@ -85,6 +84,7 @@ ENCODINGS = {
     "cbr": Encoding(2.0, 4.0, CBR),
     "rare": Encoding(4.0, 2.0, {"crf": "26"}),
 }
+SHOWN = ["idle-crf", "idle-cbr", "mixed-crf", "mixed-cbr", "mixed-rare", "busy-crf", "busy-cbr"]
 
 
 @dataclass
@@ -185,10 +185,10 @@ def encode(frames: Iterator[Image], fps: float, how: Encoding, height: int, targ
             scaled = cv2.resize(image, (width, height))
             if grain is None:
                 stream.width, stream.height = width, height
-                noise = random.normal(0, how.noise, (height, width, 1))
+                noise = random.normal(0, how.noise, (height + 64, width + 64, 1))
                 grain = np.repeat(noise.astype(np.int16), 3, axis=2)
-            shifted = np.roll(grain, random.integers(0, height, 2), (0, 1))
-            noisy = cv2.add(scaled, shifted, dtype=cv2.CV_8U)
+            y, x = random.integers(0, 64, 2)  # another part of it each time
+            noisy = cv2.add(scaled, grain[y : y + height, x : x + width], dtype=cv2.CV_8U)
             frame = av.VideoFrame.from_ndarray(np.asarray(noisy, np.uint8), format="bgr24")
             frame.pts, frame.time_base = index, 1 / rate
             container.mux(stream.encode(frame))
@@ -383,11 +383,9 @@ def plot(results: list[Result], target: Path) -> None:
 
 def clips(options: argparse.Namespace, folder: Path) -> Iterator[Path]:
     """The encoded footage, one after the other."""
-    wanted = [(s, e) for s in SCENES for e in ENCODINGS if e != "rare" or s == "mixed"]
-    for scene, encoding in wanted:
-        if f"{scene}-{encoding}" not in (options.scenes or [f"{scene}-{encoding}"]):
-            continue
-        source = compose(Clip(scene, SCENES[scene], seconds=SECONDS))
+    for name in options.scenes:
+        scene, _, encoding = name.partition("-")
+        source = compose(Clip(scene, SCENES[scene], seconds=options.seconds))
         target = folder / f"{scene}-{encoding}.mp4"
         encode(source, 15.0, ENCODINGS[encoding], options.height, target)
         yield target
@@ -407,7 +405,8 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=720)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--stand-in", action="store_true", help="do without the model")
-    parser.add_argument("--scenes", nargs="+", help="such as mixed-crf; without: all")
+    parser.add_argument("--scenes", nargs="*", default=SHOWN, help="scene-encoding; default: all")
+    parser.add_argument("--seconds", type=float, default=60.0, help="length of a scene")
     parser.add_argument("--parity", action="store_true", help="also compare the scores")
     parser.add_argument("--output", type=Path)
     parser.add_argument("--plot", type=Path)
