@@ -202,6 +202,15 @@ def pictures(path: Path) -> Iterator[Image]:
             yield np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
 
 
+def at_rate(images: Iterator[Image], fps: float) -> Iterator[Image]:
+    """Composed pictures (15 a second) as often as a camera of that rate sees them."""
+    sent = 0
+    for index, image in enumerate(images):
+        while sent / fps < (index + 1) / 15.0:
+            sent += 1
+            yield image
+
+
 def frame_rate(path: Path) -> float:
     """Frames a second."""
     with av.open(str(path)) as container:
@@ -385,9 +394,9 @@ def clips(options: argparse.Namespace, folder: Path) -> Iterator[Path]:
     """The encoded footage, one after the other."""
     for name in options.scenes:
         scene, _, encoding = name.partition("-")
-        source = compose(Clip(scene, SCENES[scene], seconds=options.seconds))
+        source = at_rate(compose(Clip(scene, SCENES[scene], seconds=options.seconds)), options.fps)
         target = folder / f"{scene}-{encoding}.mp4"
-        encode(source, 15.0, ENCODINGS[encoding], options.height, target)
+        encode(source, options.fps, ENCODINGS[encoding], options.height, target)
         yield target
     for path in options.clips:
         for encoding in ("crf", "cbr"):
@@ -402,7 +411,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("clips", nargs="*", type=Path, help="own clips, re-encoded as well")
     parser.add_argument("--model", type=Path, default=ROOT / "models/person_exists")
-    parser.add_argument("--height", type=int, default=720)
+    parser.add_argument("--height", type=int, default=1080)
+    parser.add_argument("--fps", type=float, default=25.0, help="of composed footage")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--stand-in", action="store_true", help="do without the model")
     parser.add_argument("--scenes", nargs="*", default=SHOWN, help="scene-encoding; default: all")
@@ -426,6 +436,7 @@ def main() -> None:
                 parities[path.stem] = parity(path, options.model)
     report = {
         "height": options.height,
+        "fps": options.fps,
         "scored_by": "stand-in" if options.stand_in else str(options.model.name),
         "compose_1080p_ms": compose_cost(),
         "clips": [asdict(result) for result in results],

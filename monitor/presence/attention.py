@@ -22,6 +22,10 @@ DOUBT_LASTS = 10.0
 """Seconds of doubt, without a change that is pending, after which glances do."""
 
 
+LEFT_FOR_SURE = 2.0
+"""Seconds of unbroken clear scores after which an exit that is still pending needs glances only."""
+
+
 class Need(Enum):
     """What a zone needs."""
 
@@ -43,9 +47,14 @@ def need_of(state: ZoneState, settings: PresenceConfig) -> Need:
     reading = state.reading
     if state.unseen is not None or reading is None or state.score is None:
         return Need.GLANCES
+    evidence = settings.mode is PresenceMode.EVIDENCE
+    if state.presence is PresenceState.OCCUPIED and state.clears is not None:
+        # What is left of a long `exit_after` is a wait for somebody's return.
+        lasted = state.seen is not None and state.seen.since(state.clears.since) >= LEFT_FOR_SURE
+        clear = state.score < (0.5 if evidence else settings.exit_threshold)
+        return Need.GLANCES if lasted and clear else Need.PENDING
     if state.hits is not None or state.clears is not None:
         return Need.PENDING
-    evidence = settings.mode is PresenceMode.EVIDENCE
     plain = False
     if state.presence is PresenceState.OCCUPIED:
         steady = reading.drift == 0.0 if evidence else state.score >= settings.enter_threshold

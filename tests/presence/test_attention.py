@@ -69,8 +69,20 @@ def test_a_camera_that_is_not_seen_need_not_be_looked_at(settings: PresenceConfi
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=60), st.sampled_from([PLAIN, EVIDENCE]))
 def test_no_pending_change_is_ever_settled(scores: list[float], settings: PresenceConfig) -> None:
     state = seen(scores, settings)
-    if state.pending is not None or state.presence is PresenceState.UNKNOWN:
+    leaving = state.presence is PresenceState.OCCUPIED
+    if state.presence is PresenceState.UNKNOWN or (state.pending is not None and not leaving):
         assert not settled(state, settings)
+
+
+@BOTH
+def test_a_long_exit_is_watched_closely_at_its_start_only(settings: PresenceConfig) -> None:
+    patient = settings.model_copy(update={"exit_after": 20.0})
+    there = [0.99] * 60
+    for seconds, glances in ((0.6, False), (1.6, False), (3.0, True), (9.0, True)):
+        state = seen(there + [0.01] * round(seconds * 5), patient)
+        assert state.pending is not None
+        assert settled(state, patient) is glances
+    assert not settled(seen(there + [0.01] * 20 + [0.6], patient), patient)
 
 
 def test_a_room_tells_changes_only_and_any_zone_counts() -> None:
