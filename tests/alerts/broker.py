@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 PROGRAM = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
 
@@ -63,17 +65,23 @@ class Broker:
             else:
                 return
 
-    def stop(self) -> None:
+    def stop(self, *, gently: bool = False) -> None:
         if self._process is not None:
+            if gently:  # it writes what it keeps
+                self._process.terminate()
+                self._process.wait(20)
             self._process.kill()
             self._process.wait()
             self._process = None
 
 
 class Listener:
-    """Hears everything; keeps the latest payload of each topic and all messages."""
+    """Hears everything; keeps the latest payload of each topic and all messages.
 
-    def __init__(self, port: int) -> None:
+    `lasting`: the broker keeps for it what comes while it is away.
+    """
+
+    def __init__(self, port: int, *, lasting: bool = False) -> None:
         self.latest: dict[str, str] = {}
         self.messages: list[tuple[str, str, bool, dict[str, str]]] = []
         self._ready = threading.Event()
@@ -84,7 +92,9 @@ class Listener:
         self.client.on_subscribe = lambda *_: self._ready.set()
         self.client.on_message = self._on_message
         self.client.reconnect_delay_set(1, 1)
-        self.client.connect("127.0.0.1", port)
+        session = Properties(PacketTypes.CONNECT)
+        session.SessionExpiryInterval = 3600 if lasting else 0
+        self.client.connect("127.0.0.1", port, clean_start=not lasting, properties=session)
         self.client.loop_start()
         assert self._ready.wait(10)
 

@@ -16,6 +16,7 @@ import json
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from paho.mqtt.client import Client, MQTTMessage
@@ -79,6 +80,8 @@ class MqttChannel:
         self._lock = threading.Lock()
         self._shown: dict[str, str] = {}
         self._readings: tuple[ZoneReading, ...] = ()
+        self._announced_zones: list[tuple[str, str]] = []
+        self._announcements: list[tuple[str, str]] = []
 
     def probe(self) -> None:
         """Connect if that has not been done. Raises UnavailableError."""
@@ -186,15 +189,10 @@ class MqttChannel:
         return on_connect
 
     def _greet(self, client: Client) -> None:
-        """On the network's thread, at each connect: announce, say all states, be online."""
+        """On the network's thread, at each connect: say everything anew, be online."""
         settings = self._settings
         with self._lock:
             self._shown.clear()
-            readings = self._readings
-        if settings.states and settings.discovery:
-            zones = [(reading.camera, reading.zone) for reading in readings]
-            for topic, config in announcements(settings.discovery, settings.topic, zones):
-                client.publish(topic, json.dumps(config, ensure_ascii=False), qos=1, retain=True)
         if self._deliver is not None:
             client.subscribe([(f"{settings.topic}/doors", 1), (f"{settings.topic}/grants", 1)])
         self._publish_states(client)
@@ -206,14 +204,23 @@ class MqttChannel:
         if client is None or not self._settings.states:
             return
         with self._lock:
-            news = [
-                (topic, value)
-                for topic, value in states(self._settings.topic, self._readings)
-                if self._shown.get(topic) != value
-            ]
+            told = chain(self._announced(), states(self._settings.topic, self._readings))
+            news = [(topic, value) for topic, value in told if self._shown.get(topic) != value]
             self._shown.update(news)
         for topic, value in news:
             client.publish(topic, value, qos=1, retain=True)
+
+    def _announced(self) -> list[tuple[str, str]]:
+        """The discovery messages of the zones known by now, made once for them."""
+        zones = [(reading.camera, reading.zone) for reading in self._readings]
+        prefix = self._settings.discovery
+        if prefix and zones != self._announced_zones:
+            self._announced_zones = zones
+            self._announcements = [
+                (topic, json.dumps(config, ensure_ascii=False))
+                for topic, config in announcements(prefix, self._settings.topic, zones)
+            ]
+        return self._announcements
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
         if self._deliver is None or message.retain:
