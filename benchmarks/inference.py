@@ -188,11 +188,11 @@ def _bf16() -> tuple[str, ...]:
     return ("worker bf16",) if "avx512_bf16" in CPUINFO.read_text() else ()
 
 
-def measure(built: list[Team], rounds: int) -> list[dict[str, Any]]:
+def measure(built: list[Team], batches: Sequence[int], rounds: int) -> list[dict[str, Any]]:
     """Rows of milliseconds a patch: batch, processes, and each contestant's best."""
     rows = []
     for count in (1, 2):
-        for batch in BATCHES:
+        for batch in batches:
             busy: dict[str, float] = {}
             elapsed: dict[str, float] = {}
             scores: dict[str, np.ndarray] = {}
@@ -220,6 +220,7 @@ def _row(
 
 def main(
     model: Annotated[Path, typer.Option(help="Model folder.")] = DEFAULT_MODEL,
+    batch: Annotated[list[int] | None, typer.Option(help="Batch size; several times.")] = None,
     rounds: Annotated[int, typer.Option(help="Turns of each contestant; the best counts.")] = 10,
     output: FormatOption = Format.TABLE,
 ) -> None:
@@ -230,7 +231,7 @@ def main(
         convert_model(copy)
         patches = np.random.default_rng(0).integers(0, 256, (max(BATCHES), 224, 224, 3), np.uint8)
         with teams(ModelInfo.load(copy), patches) as built:
-            rows = measure(built, rounds)
+            rows = measure(built, batch or BATCHES, rounds)
     print_rows(rows, list(rows[0]), output, title="processor / elapsed ms a patch")
 
 

@@ -57,6 +57,8 @@ OURS = """
 import sys
 from pathlib import Path
 from monitor import PresenceClassifier
+from monitor.inference.runtime import keep_memory
+keep_memory()  # as the command does
 classifier = PresenceClassifier(Path(sys.argv[1]))
 def judge(folder):
     return [verdict for batch in classifier.predict(folder) for verdict in batch]

@@ -62,12 +62,14 @@ def predict(
     Example: `run_monitor.py predict photos/ door.jpg --view tiles --format json`
     """
     from monitor.inference.classifier import PresenceClassifier
+    from monitor.inference.runtime import keep_memory
 
     files, unreadable = _found(paths)
     if not files:
         raise unreadable[0]
     for error in unreadable:
         _name(error)
+    keep_memory()
     classifier = PresenceClassifier(
         model, threshold=threshold, batch_size=batch_size, view=view, backend=backend
     )

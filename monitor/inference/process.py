@@ -15,6 +15,10 @@ from monitor.inference.batcher import Batch
 from monitor.inference.protocol import Answer, Failed, Order, Ready, Task
 from monitor.inference.slots import Slots
 
+MALLOC = "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=1073741824"
+"""glibc keeps what the network's layers free, in huge pages. Else a batch of 8 takes 3,800 page
+faults, a fifth of its processor time, for memory given back and asked for again."""
+
 DEPTH = 2
 """Batches a worker holds at most: the one it computes and the next, so that it never idles."""
 
@@ -95,5 +99,6 @@ def _environment() -> dict[str, str]:
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
+        "GLIBC_TUNABLES": ":".join(filter(None, (os.environ.get("GLIBC_TUNABLES"), MALLOC))),
         "GLOG_minloglevel": "2",  # errors only; Paddle reports the rest as exceptions
     }

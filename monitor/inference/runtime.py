@@ -8,15 +8,32 @@ process that imports Paddle later (as a user's program may) would be loaded twic
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import os
 import sys
 import warnings
 from importlib.machinery import ExtensionFileLoader
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from monitor.errors import ModelError
+
+_M_TRIM_THRESHOLD: Final = -1
+_M_MMAP_MAX: Final = -4
+"""malloc.h of glibc."""
+
+
+def keep_memory() -> None:
+    """Tell glibc to keep freed memory, in this whole process, instead of giving it back.
+
+    For programs whose work is scoring: otherwise each batch asks for its layers' memory again,
+    which takes a fifth of its time. Elsewhere than on glibc nothing happens.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_MAX, 0)
+        mallopt(_M_TRIM_THRESHOLD, 1 << 30)
 
 
 def whole_paddle() -> Any:
