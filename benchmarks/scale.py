@@ -184,7 +184,7 @@ def main() -> None:
                 command = [sys.executable, "-m", "benchmarks.scale"]
                 command += ["--seconds", str(options.seconds), "--urls", *urls]
                 done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE)
-                runs.append(json.loads(done.stdout))
+                runs.append(json.loads(done.stdout.splitlines()[-1]))  # before it, the log
         finally:
             server.kill()
     print(json.dumps(runs, indent=1))
