@@ -17,7 +17,7 @@ from monitor.clock import SystemClock
 from .conftest import Line, configured, hook_channel, until
 from .receivers import Hook
 
-KILLS = 3
+KILLS = 2
 
 
 @pytest.mark.timeout(120)

@@ -103,7 +103,7 @@ def test_what_is_too_old_is_not_sent_but_kept(
     hook.status = 500
     running = line(setup(hook, expires="60s"))
     running.tell(came("a"))
-    until(lambda: hook.requests)
+    until(lambda: deliveries_in(engine)[0].attempts == 1)
     clock.seconds = 61.0
     hook.status = 200
     running.room.on_committed()
