@@ -1,6 +1,7 @@
 """Write a checkpoint's averaged student weights as npz with PaddleClas's parameter names.
 
-`--temperature` divides the logits (folded into the classifier): scores less sure by as much.
+`--temperature` divides the logits and `--shift` is then added to someone's, both folded into the
+classifier: that moves thresholds to handy numbers and leaves the order of the scores alone.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import torch
 RENAMED = {"running_mean": "_mean", "running_var": "_variance"}
 
 
-def paddle_weights(state: dict[str, torch.Tensor], temperature: float) -> dict[str, np.ndarray]:
+def paddle_weights(
+    state: dict[str, torch.Tensor], temperature: float, shift: float
+) -> dict[str, np.ndarray]:
     """Student weights as Paddle keeps them: linear weights are inputs x outputs."""
     out: dict[str, np.ndarray] = {}
     distilled = any(name.startswith("student.") for name in state)
@@ -25,6 +28,8 @@ def paddle_weights(state: dict[str, torch.Tensor], temperature: float) -> dict[s
         value = tensor.float().numpy()
         if path == ["fc"]:
             value = (value.T if last == "weight" else value) / temperature
+            if last == "bias":
+                value = value + np.array([-shift / 2, shift / 2])
         out[".".join([*path, RENAMED.get(last, last)])] = np.ascontiguousarray(value, np.float32)
     return out
 
@@ -34,9 +39,10 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True, help="npz")
     parser.add_argument("--temperature", type=float, default=1.0)
+    parser.add_argument("--shift", type=float, default=0.0)
     args = parser.parse_args()
     state = torch.load(args.checkpoint)["average"]
-    np.savez(args.out, **paddle_weights(state, args.temperature))
+    np.savez(args.out, **paddle_weights(state, args.temperature, args.shift))
 
 
 if __name__ == "__main__":

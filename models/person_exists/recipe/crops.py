@@ -25,7 +25,7 @@ SURE_SCORE = 0.35
 """A detector's box from here on counts as a person in a picture not labelled nobody."""
 SEEN_PART = 0.35
 """A person counts as visible if this part of the box lies inside the crop ..."""
-SEEN_AREA = 0.006
+SEEN_AREA = 0.012
 """... and covers this part of the crop."""
 WEAK_NEGATIVES = {"scene15_neg": 0.03}
 """Sources whose nobody pictures may hold overlooked persons: P(someone) to train towards."""
@@ -36,8 +36,8 @@ SOMEONE_WEIGHTS = {
     "fddb_pos": 0.04,
 }  # fmt: skip
 NOBODY_WEIGHTS = {
-    "imagenet_sample": 0.30, "vww_coco96": 0.24, "coco_small": 0.10, "coco_vqa100": 0.05,
-    "houses_neg": 0.13, "scene15_neg": 0.13, "raccoon_neg": 0.05,
+    "imagenet_sample": 0.45, "vww_coco96": 0.22, "coco_small": 0.10, "coco_vqa100": 0.05,
+    "houses_neg": 0.06, "scene15_neg": 0.06, "raccoon_neg": 0.06,
 }  # fmt: skip
 CLEAN = 0.35
 """Part of the crops that keep the look they have."""
