@@ -57,7 +57,7 @@ from monitor.replay import Replayer, ReplayEvent
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
-from make_demo import Clip, compose  # type: ignore[import-not-found]  # noqa: E402
+from make_demo import Clip, compose  # noqa: E402
 
 Image = NDArray[np.uint8]
 FPS = 5
