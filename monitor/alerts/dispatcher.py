@@ -22,6 +22,7 @@ from monitor.alerts.limits import Breaker, Rate, backoff
 from monitor.alerts.models import AlertRow, DeliveryRow
 from monitor.alerts.notices import Channel, Notice, RefusedError, UnavailableError
 from monitor.alerts.outbox import DeliveryState
+from monitor.alerts.turnstile import Turnstile
 from monitor.clock import Clock
 from monitor.storage.database import explain, writing
 from monitor.telemetry import get_logger, redact
@@ -91,6 +92,7 @@ class Dispatcher:
         clock: Clock,
         per_minute: float | None = None,
         picture: Callable[[UUID], bytes | None] = lambda _id: None,
+        turnstile: Turnstile,
     ) -> None:
         self.name = name
         self._kind = kind
@@ -98,6 +100,7 @@ class Dispatcher:
         self._engine = writing(engine)
         self._clock = clock
         self._picture = picture
+        self._turnstile = turnstile
         self._breaker = Breaker(random.random)
         self._rate = Rate(per_minute)
         self._unsettled: list[_Result] = []
@@ -310,7 +313,7 @@ class Dispatcher:
         """Note results; they stay in hand until the database has taken them."""
         if not self._unsettled and not self._recovered:
             return
-        with Session(self._engine) as session, session.begin():
+        with self._turnstile.writing(), Session(self._engine) as session, session.begin():
             for result in self._unsettled:
                 again = result.state is DeliveryState.PENDING
                 session.execute(

@@ -24,6 +24,7 @@ from monitor.alerts.intake import Intake
 from monitor.alerts.models import AlertRow, DeliveryRow, DoorRow, GrantRow
 from monitor.alerts.outbox import DeliveryState
 from monitor.alerts.rules import Cause
+from monitor.alerts.turnstile import Turnstile
 from monitor.alerts.watching import Watching
 from monitor.clock import Clock, Stamp
 from monitor.config import MonitorConfig
@@ -82,6 +83,7 @@ class AlertRoom:
         self._engine = writing(engine)
         self._config = config.alerts
         self._clock = clock
+        self._turnstile = Turnstile(needed=engine.dialect.name == "sqlite")
         zones = [(camera, zone) for camera, _, zone in (
             name.partition("/") for name in zone_names(config))]  # fmt: skip
         self.watching = Watching(config.alerts, zones)
@@ -91,7 +93,7 @@ class AlertRoom:
             zones=zone_names(config),
             watching=self.watching,
             clock=clock,
-            wake=self.on_committed,
+            wake=self._wake,
         )
         channels = {
             name: make_channel(settings, deliver=self.intake.message)
@@ -108,6 +110,7 @@ class AlertRoom:
                 clock=clock,
                 per_minute=settings.per_minute,
                 picture=picture,
+                turnstile=self._turnstile,
             )
             for name, settings in config.alerts.channels.items()
         ]
@@ -175,7 +178,14 @@ class AlertRoom:
                 return
 
     def on_committed(self) -> None:
-        """A transaction is over: the channels look at once."""
+        """A transaction of the writer is over: the channels look at once.
+
+        Called on the writer's thread, where it may pause for a moment (see `turnstile`).
+        """
+        self._wake()
+        self._turnstile.let_through()
+
+    def _wake(self) -> None:
         for dispatcher in self._dispatchers:
             dispatcher.wake()
 
@@ -194,7 +204,7 @@ class AlertRoom:
         self._show()
         try:
             if self._judge(now.utc):
-                self.on_committed()
+                self._wake()
             if now.monotonic - self._counted >= COUNT_EVERY:
                 self._counted = now.monotonic
                 self._count(now.utc)
@@ -235,7 +245,7 @@ class AlertRoom:
         with self._lock:
             signs, self._signs = self._signs, []
         try:
-            with Session(self._engine) as session, session.begin():
+            with self._turnstile.writing(), Session(self._engine) as session, session.begin():
                 self.watching.begin(session, map(_tampering, signs), now)
                 done = self.watching.due(session, now)
                 return done + outbox.escalate(session, self._config, now) + len(signs)

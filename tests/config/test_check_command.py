@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -104,7 +105,8 @@ def test_editors_accept_what_the_loader_accepts(body: str, fine: bool) -> None:
 
 @pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.name)
 def test_shipped_files_are_valid(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CAMERA_PASSWORD", "p@ss/w:rd")
+    for name in re.findall(r"\$\{(\w+)\}", file.read_text()):
+        monkeypatch.setenv(name, "p@ss/w:rd and longer")
     assert file.read_text().startswith(EDITOR_LINE)
     config, problems = check_config(file, look=False)
     assert config is not None, problems
