@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, and_, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, aliased
 
@@ -167,7 +167,7 @@ class Dispatcher:
         if (wait := self._breaker.wait(self._now())) > 0.0:
             return wait
         self._probe()
-        batch = self._due(1 if self._breaker.open else BATCH)
+        batch = self._due(trial=self._breaker.open)
         blocked, noted = set[str](), self._now()
         for due in batch:
             if due.place in blocked:
@@ -248,30 +248,37 @@ class Dispatcher:
     def _note(self, due: _Due, state: DeliveryState, at: datetime, error: str) -> None:
         self._unsettled.append(_Result(due.id, state, at, redact(error)[:255]))
 
-    def _due(self, limit: int) -> list[_Due]:
-        """What may be tried now, in order; zones whose earlier delivery waits are left out."""
+    def _due(self, *, trial: bool) -> list[_Due]:
+        """What may be tried now, in order; zones whose earlier delivery waits are left out.
+
+        For the `trial` of a channel that does not work it is the first one of some zone, even if
+        it waits for its next try, for it was the channel that failed; the zone tried least goes
+        first, so that one delivery that always fails does not keep the channel closed.
+        """
         now = self._clock.now().utc
         earlier = aliased(DeliveryRow)
         pending = DeliveryState.PENDING.value
-        waits = select(earlier.id).where(
+        before = select(earlier.id).where(
             earlier.channel == self.name,
             earlier.state == pending,
             earlier.place == DeliveryRow.place,
             earlier.id < DeliveryRow.id,
             earlier.attempts > 0,
-            earlier.next_attempt_at > now,
         )
+        waits = before.where(earlier.next_attempt_at > now)
+        due = DeliveryRow.next_attempt_at <= now
         query = (
             select(DeliveryRow, AlertRow)
             .join(AlertRow, AlertRow.id == DeliveryRow.alert_id)
             .where(
                 DeliveryRow.channel == self.name,
                 DeliveryRow.state == pending,
-                DeliveryRow.next_attempt_at <= now,
-                ~waits.exists(),
+                and_(or_(due, DeliveryRow.attempts > 0), ~before.exists())
+                if trial
+                else and_(due, ~waits.exists()),
             )
-            .order_by(DeliveryRow.id)
-            .limit(limit)
+            .order_by(*([DeliveryRow.attempts] if trial else []), DeliveryRow.id)
+            .limit(1 if trial else BATCH)
         )
         with Session(self._engine.execution_options(writes=False)) as session:
             found = session.execute(query).all()

@@ -7,6 +7,9 @@ from collections.abc import Callable
 FIRST_PAUSE, LAST_PAUSE = 1.0, 300.0
 """Seconds before the second try, and the most before any other."""
 
+LAST_TRIAL = 30.0
+"""Most seconds between two single tries of a channel that does not work."""
+
 FAILURES_TO_OPEN = 3
 """Failures in a row after which a channel is left alone for a while."""
 
@@ -43,7 +46,8 @@ class Breaker:
         """Note a failure."""
         self.failures += 1
         if self.open:
-            self._closed_at = now + backoff(self.failures - FAILURES_TO_OPEN + 1, self._random)
+            pause = backoff(self.failures - FAILURES_TO_OPEN + 1, self._random)
+            self._closed_at = now + min(pause, LAST_TRIAL)
 
 
 class Rate:

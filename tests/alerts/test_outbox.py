@@ -141,6 +141,24 @@ def test_the_breaker_leaves_a_dead_channel_alone(line: Make, hook: Hook) -> None
     assert 3 <= len(hook.requests) <= 8
 
 
+def test_a_channel_that_is_back_is_noticed_soon_however_often_it_failed(
+    line: Make, hook: Hook, engine: Engine, clock: HandClock
+) -> None:
+    hook.status = 500
+    running = line(setup(hook))
+    running.tell(*visits(3))
+    for tries in range(1, 12):
+        until(lambda: deliveries_in(engine)[0].attempts >= tries)  # noqa: B023
+        clock.seconds += 31.0
+        running.room.on_committed()
+    hook.status = 200
+    for _ in range(40):
+        clock.seconds += 1.0
+        running.room.on_committed()
+        time.sleep(0.02)
+    until(lambda: all(row.state == "sent" for row in deliveries_in(engine)))
+
+
 def test_an_unacknowledged_alert_escalates_once(
     line: Make, engine: Engine, clock: HandClock
 ) -> None:
