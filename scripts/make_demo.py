@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Compose and encode the demo cameras' footage from pictures that scikit-image ships.
 
-The scene is `motorcycle_left.png` (a garage; Middlebury 2014 stereo benchmark, as distributed
-inside the BSD-licensed scikit-image wheel); the visitor is `astronaut.png` (NASA, public domain),
-cut out with GrabCut. Nothing is downloaded, and neither picture is in this repository.
+The scene is `rocket.jpg` (a launch pad; SpaceX, public domain); the visitor is `astronaut.png`
+(NASA, public domain), cut out with GrabCut. Nothing is downloaded, and neither picture is in this
+repository.
 
 Two clips of one minute are written as a camera would send them (H.264 without B-frames, a
-keyframe a second): `workshop.mp4` by day and `workshop-night.mp4` in grey with sensor noise, and
+keyframe a second): `launch-pad.mp4` by day and `launch-pad-night.mp4` in grey with sensor noise, and
 `timeline.json` beside them with the spans in which the visitor is in the picture.
 """
 
@@ -42,8 +42,8 @@ class Clip:
 
 
 CLIPS = (
-    Clip("workshop.mp4", ((6.0, 20.0), (32.0, 46.0))),
-    Clip("workshop-night.mp4", ((14.0, 28.0), (42.0, 54.0)), night=True),
+    Clip("launch-pad.mp4", ((6.0, 20.0), (32.0, 46.0))),
+    Clip("launch-pad-night.mp4", ((14.0, 28.0), (42.0, 54.0)), night=True),
 )
 
 
@@ -95,11 +95,11 @@ def compose(clip: Clip) -> Iterator[Image]:
     import skimage
 
     data = Path(skimage.__file__).parent / "data"
-    scene = cv2.imread(str(data / "motorcycle_left.png"))
+    scene = cv2.imread(str(data / "rocket.jpg"))
     portrait = cv2.imread(str(data / "astronaut.png"))
     if scene is None or portrait is None:
-        raise SystemExit(f"{data} lacks motorcycle_left.png or astronaut.png")
-    scene = cv2.resize(scene[40:457], (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+        raise SystemExit(f"{data} lacks rocket.jpg or astronaut.png")
+    scene = cv2.resize(scene[33:393], (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
     visitor, opacity = cut_out(portrait.astype(np.uint8))
     random = np.random.default_rng(7)
     grain = random.normal(0, 5 if clip.night else 2, (HEIGHT, WIDTH, 1)).astype(np.int16)

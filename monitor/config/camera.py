@@ -150,7 +150,7 @@ class CameraSettings(ConfigModel):
     max_blind: Duration = Field(default=2.0, ge=0.2, le=60.0)
     """decode adaptive: the longest time between two looks, however rare the keyframes are."""
 
-    view: ViewKind = ViewKind.STRETCH
+    view: ViewKind = ViewKind.TILES
     """How the picture (or each zone's bounding box) is cut for the network."""
 
     frozen_after: Duration = Field(default=60.0, ge=0.0, le=86400.0)

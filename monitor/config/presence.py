@@ -64,7 +64,7 @@ class PresenceConfig(ConfigModel):
     evidence: EvidenceConfig = EvidenceConfig()
     """Mode evidence: how the belief is gathered. The debounce (`*_after`, `enter_hits`) stays."""
 
-    enter_threshold: float = Field(default=0.8, gt=0.0, lt=1.0)
+    enter_threshold: float = Field(default=0.7, gt=0.0, lt=1.0)
     """A smoothed score at or above this is a hit: evidence that somebody is there."""
 
     exit_threshold: float = Field(default=0.4, gt=0.0, lt=1.0)

@@ -28,7 +28,7 @@ CLIP = Clip("visit.mp4", (VISIT,), seconds=12.0)
 
 @pytest.fixture(scope="session")
 def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve seconds of the workshop with one visitor from second 3 to 8."""
+    """Twelve seconds of the launch pad with one visitor from second 3 to 8."""
     return make(CLIP, tmp_path_factory.mktemp("footage"))
 
 
