@@ -4,7 +4,8 @@ The network sees 224 × 224 pixels. Turning all of a 1080p picture into RGB firs
 then takes three times as long as shrinking its planes, of which two are small, and turning the
 rest into RGB. Both are averages, so the order hardly matters: `tests/capture/test_converting.py`
 compares the pixels, `benchmarks/capture.py` the model's scores. The way through planes is taken
-for what nearly all cameras send, 8-bit limited-range 4:2:0; swscale does all else.
+for what nearly all cameras send, 8-bit limited-range 4:2:0; swscale does all else. For these
+kinds OpenCV makes the full-size RGB, too: swscale rounds down, by a grey level or two.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ class Converter:
 
     def full(self, decoded: VideoFrame) -> Picture:
         """All of its pixels: RGB uint8 (height, width, 3)."""
+        if _is_common(decoded):
+            return _upright(_from_planes(decoded, 0), decoded)
         rgb = self._reformatter.reformat(decoded, format="rgb24", threads=1)
         return _upright(np.asarray(rgb.to_ndarray(), dtype=np.uint8), decoded)
 
@@ -54,9 +57,14 @@ class Converter:
         """
         while halvings and any(n % (2 << halvings) for n in (decoded.width, decoded.height)):
             halvings -= 1
-        if not halvings or decoded.format.name != "yuv420p" or decoded.color_range not in LIMITED:
+        if not halvings or not _is_common(decoded):
             return self.full(decoded)
         return _upright(_from_planes(decoded, halvings), decoded)
+
+
+def _is_common(decoded: VideoFrame) -> bool:
+    limited = decoded.format.name == "yuv420p" and decoded.color_range in LIMITED
+    return limited and not decoded.width % 2 and not decoded.height % 2
 
 
 def halvings(width: int, height: int, camera: CameraConfig) -> int:
@@ -116,6 +124,9 @@ def _from_planes(decoded: VideoFrame, halvings: int) -> Picture:
 
 def _halve(whole: NDArray[np.uint8], times: int, result: NDArray[np.uint8]) -> None:
     """Halve step by step: OpenCV averages two by two eight times as fast as four by four."""
+    if not times:
+        result[:] = whole
+        return
     for _ in range(times - 1):
         half = whole.shape[1] // 2, whole.shape[0] // 2
         whole = np.asarray(cv2.resize(whole, half, interpolation=cv2.INTER_AREA), np.uint8)

@@ -174,7 +174,7 @@ def test_pictures_are_small_and_patches_come_from_the_full_size(tmp_path: Path) 
     assert np.abs(small.picture.astype(int) - expected).max() <= 1
     np.testing.assert_array_equal(small.cuts[0].patches, full.cuts[0].patches)
     assert full.cuts[0].zone == "frame"
-    assert full.cuts[0].patches.shape == (1, 224, 224, 3)
+    assert full.cuts[0].patches.shape[1:] == (224, 224, 3)
 
 
 def test_colours_are_rgb(tmp_path: Path) -> None:
