@@ -36,8 +36,8 @@ def test_a_visit_becomes_one_event_with_its_snapshot(start: Start, footage: Path
     assert {row["camera"] for row in events} == {"dock", "gate"}
     for row in events:
         assert row["end_reason"] == "vacated"
-        assert 0.8 <= row["peak_score"] <= 1.0
-        assert row["score_count"] > 10
+        assert 0.7 <= row["peak_score"] <= 1.0
+        assert row["score_count"] >= 5
         assert (monitor.folder / "snapshots" / row["snapshot"]).read_bytes()[:2] == b"\xff\xd8"
     log = monitor.log.read_text()
     assert log.count("somebody is here") == 2
@@ -173,9 +173,9 @@ def test_replay_gives_the_visit_in_media_seconds(footage: Path) -> None:
     (line,) = ended.stdout.splitlines()
     result = json.loads(line)
     assert result["duration_s"] == pytest.approx(12.0, abs=0.2)
-    assert result["frames_decoded"] == 180
-    assert result["frames_scored"] == 60
+    # Keyframes while nothing changes, dense frames round the changes.
+    assert 12 <= result["frames_scored"] <= result["frames_decoded"] < 180
     (event,) = result["events"]
     assert event["start_s"] == pytest.approx(VISIT[0], abs=1.0)
     assert event["end_s"] == pytest.approx(VISIT[1], abs=1.0)
-    assert event["peak_score"] > 0.8
+    assert event["peak_score"] > 0.7
