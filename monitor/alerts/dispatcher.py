@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Engine, and_, or_, select, update
+from sqlalchemy import Engine, and_, func, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, aliased
 
@@ -258,14 +258,23 @@ class Dispatcher:
         now = self._clock.now().utc
         earlier = aliased(DeliveryRow)
         pending = DeliveryState.PENDING.value
-        before = select(earlier.id).where(
+        waits = select(earlier.id).where(
             earlier.channel == self.name,
             earlier.state == pending,
             earlier.place == DeliveryRow.place,
             earlier.id < DeliveryRow.id,
             earlier.attempts > 0,
+            earlier.next_attempt_at > now,
         )
-        waits = before.where(earlier.next_attempt_at > now)
+        heads = (
+            select(func.min(earlier.id))
+            .where(
+                earlier.channel == self.name,
+                earlier.state == pending,
+                or_(earlier.next_attempt_at <= now, earlier.attempts > 0),
+            )
+            .group_by(earlier.place)
+        )
         due = DeliveryRow.next_attempt_at <= now
         query = (
             select(DeliveryRow, AlertRow)
@@ -273,9 +282,7 @@ class Dispatcher:
             .where(
                 DeliveryRow.channel == self.name,
                 DeliveryRow.state == pending,
-                and_(or_(due, DeliveryRow.attempts > 0), ~before.exists())
-                if trial
-                else and_(due, ~waits.exists()),
+                DeliveryRow.id.in_(heads) if trial else and_(due, ~waits.exists()),
             )
             .order_by(*([DeliveryRow.attempts] if trial else []), DeliveryRow.id)
             .limit(1 if trial else BATCH)
