@@ -258,13 +258,15 @@ class Dispatcher:
         now = self._clock.now().utc
         earlier = aliased(DeliveryRow)
         pending = DeliveryState.PENDING.value
-        waits = select(earlier.id).where(
-            earlier.channel == self.name,
-            earlier.state == pending,
-            earlier.place == DeliveryRow.place,
-            earlier.id < DeliveryRow.id,
-            earlier.attempts > 0,
-            earlier.next_attempt_at > now,
+        waiting = (
+            select(earlier.place)
+            .where(
+                earlier.channel == self.name,
+                earlier.state == pending,
+                earlier.next_attempt_at > now,
+                earlier.attempts > 0,
+            )
+            .distinct()
         )
         heads = (
             select(func.min(earlier.id))
@@ -282,7 +284,9 @@ class Dispatcher:
             .where(
                 DeliveryRow.channel == self.name,
                 DeliveryRow.state == pending,
-                DeliveryRow.id.in_(heads) if trial else and_(due, ~waits.exists()),
+                DeliveryRow.id.in_(heads)
+                if trial
+                else and_(due, DeliveryRow.place.not_in(waiting)),
             )
             .order_by(*([DeliveryRow.attempts] if trial else []), DeliveryRow.id)
             .limit(1 if trial else BATCH)
