@@ -6,8 +6,8 @@ The scene is `rocket.jpg` (a launch pad; SpaceX, public domain); the visitor is 
 repository.
 
 Two clips of one minute are written as a camera would send them (H.264 without B-frames, a
-keyframe a second): `launch-pad.mp4` by day and `launch-pad-night.mp4` in grey with sensor noise, and
-`timeline.json` beside them with the spans in which the visitor is in the picture.
+keyframe a second): `launch-pad.mp4` by day and `launch-pad-night.mp4` in grey with sensor noise.
+`timeline.json` beside them has the spans in which the visitor is in the picture.
 """
 
 from __future__ import annotations

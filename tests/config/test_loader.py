@@ -167,12 +167,12 @@ def test_a_slip_in_defaults_is_reported_once_where_it_stands(tmp_path: Path) -> 
         ),
         (
             camera(
-                "    presence: {exit_threshold: 0.7}\n"
+                "    presence: {exit_threshold: 0.65}\n"
                 "    zones:\n      desk:\n        polygon: [[0, 0], [1, 0], [1, 1]]\n"
                 "        presence: {enter_threshold: 0.6}\n"
             ),
             "8:37: cameras.door.zones.desk.presence.enter_threshold: 0.6 is not above "
-            "exit_threshold 0.7 (cameras.door.presence.exit_threshold, line 4); more than 0.7",
+            "exit_threshold 0.65 (cameras.door.presence.exit_threshold, line 4); more than 0.65",
         ),
         (
             "defaults: {presence: {evidence: {exit_belief: 0.95}}}\n" + camera(),
