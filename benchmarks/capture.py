@@ -232,7 +232,7 @@ def by_opencv(path: Path) -> None:
 
 def by_ffmpeg(path: Path) -> None:
     """A child process that writes five raw frames a second, which are read and turned to RGB."""
-    import imageio_ffmpeg  # type: ignore[import-untyped]
+    import imageio_ffmpeg
 
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
