@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 from zlib import crc32
 
-import monitor
+from monitor.version import __version__
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -91,9 +91,9 @@ def _entity(
             "identifiers": [f"{topic}_{camera}"],
             "name": camera,
             "manufacturer": "Presence monitor",
-            "sw_version": monitor.__version__,
+            "sw_version": __version__,
         },
-        "origin": {"name": "presence-monitor", "sw_version": monitor.__version__},
+        "origin": {"name": "presence-monitor", "sw_version": __version__},
         **more,
     }
     return f"{where}/config", config

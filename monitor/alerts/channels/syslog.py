@@ -12,11 +12,11 @@ import select
 import socket
 from datetime import UTC
 
-import monitor
 from monitor.alerts.network import tls_context
 from monitor.alerts.notices import Notice, UnavailableError
 from monitor.config.channels import SyslogConfig, SyslogFormat
 from monitor.telemetry import redact
+from monitor.version import __version__
 
 _SYSLOG_SEVERITY = {"critical": 2, "warning": 4, "info": 6}
 _CEF_SEVERITY = {"critical": 10, "warning": 6, "info": 3}
@@ -101,7 +101,7 @@ def cef(notice: Notice) -> str:
         for part in (
             "Presence monitor",
             "presence-monitor",
-            monitor.__version__,
+            __version__,
             notice.trigger,
             notice.headline,
             str(_CEF_SEVERITY.get(notice.severity, 6)),
