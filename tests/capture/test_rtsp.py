@@ -21,6 +21,8 @@ from monitor.messages import Attention
 pytestmark = pytest.mark.rtsp
 
 STEADY = 1.0
+GOP = 15
+"""Frames from keyframe to keyframe of the clips (`write_clip`)."""
 """Seconds between two of 5 frames a second that are allowed on a busy machine."""
 
 
@@ -58,7 +60,8 @@ def test_several_cameras_over_tcp_and_udp(watch, rtsp_server, clip, clip_h265) -
         assert watched.longest_gap(name) < STEADY
         stats = watched.stats(name)
         assert (stats.width, stats.height) == (320, 240)
-        assert stats.frames_decoded == pytest.approx(stats.frames_received, abs=3)
+        # A camera joined in mid-GOP is decoded from its next keyframe on.
+        assert stats.frames_received - GOP - 3 <= stats.frames_decoded <= stats.frames_received
         assert stats.frames_sampled < stats.frames_decoded / 2
         sequences = [frame.sequence for frame in watched.frames[name]]
         assert sequences == list(range(len(sequences)))
