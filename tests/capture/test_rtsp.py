@@ -21,9 +21,9 @@ from monitor.messages import Attention
 pytestmark = pytest.mark.rtsp
 
 STEADY = 1.0
+"""Seconds between two of 5 frames a second that are allowed on a busy machine."""
 GOP = 15
 """Frames from keyframe to keyframe of the clips (`write_clip`)."""
-"""Seconds between two of 5 frames a second that are allowed on a busy machine."""
 
 
 @pytest.fixture(scope="module")
