@@ -109,7 +109,7 @@ def test_nobody_is_present_while_the_belief_is_clear() -> None:
 
 def test_each_mode_has_its_thresholds() -> None:
     assert thresholds(BELIEVE) == (0.95, 0.05)
-    assert thresholds(PresenceConfig()) == (0.8, 0.4)
+    assert thresholds(PresenceConfig()) == (0.7, 0.4)
 
 
 def test_beliefs_in_the_wrong_order_are_refused() -> None:
