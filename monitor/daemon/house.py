@@ -1,0 +1,137 @@
+"""The house: every room made once, and each one's output joined to the next one's input.
+
+One `_make_…` a room, and one `_on_…` a message that goes between rooms: whoever adds a room adds
+one of the former, whoever must hear of something adds a line to one of the latter. A room may name
+one that is made after it only in a message's method, for messages flow once all are made.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from sqlalchemy import Engine
+
+from monitor.alerts.room import AlertRoom
+from monitor.capture import CaptureRoom
+from monitor.clock import Clock
+from monitor.config import MonitorConfig
+from monitor.daemon.book import DatabaseBook
+from monitor.daemon.journal import Journal
+from monitor.daemon.status import DaemonStatus, Rooms, Watch
+from monitor.daemon.voice import zone_readings
+from monitor.events.snapshots import SnapshotStore
+from monitor.events.spool import default_spool
+from monitor.events.writer import Commit, EventWriter
+from monitor.imaging import jpeg
+from monitor.inference.pool import InferencePool
+from monitor.jobs import JobRoom
+from monitor.messages import Attention, Frame, Outage, Progress, Score, Transition
+from monitor.presence import PresenceRoom
+
+
+class House:
+    """Makes the rooms of one monitor; starting and stopping them is the daemon's part."""
+
+    def __init__(self, config: MonitorConfig, engine: Engine, clock: Clock) -> None:
+        self._config, self._engine, self._clock = config, engine, clock
+        self._watch = Watch()
+        self._journal = Journal()
+        self.book = DatabaseBook(engine, config.snapshots.folder)
+        self._alerts = self._make_alerts()
+        self._writer = self._make_writer()
+        self._pool = self._make_pool()
+        self._presence = self._make_presence()
+        self._capture = self._make_capture()
+        self._jobs = self._make_jobs()
+        self.rooms = Rooms(
+            capture=self._capture,
+            pool=self._pool,
+            presence=self._presence,
+            writer=self._writer,
+            jobs=self._jobs,
+            journal=self._journal,
+            alerts=self._alerts,
+        )
+        self.status = DaemonStatus(config, self.rooms, self._watch, clock)
+
+    def _make_alerts(self) -> AlertRoom:
+        return AlertRoom(
+            self._engine,
+            self._config,
+            clock=self._clock,
+            picture=self.book.snapshot,
+            readings=lambda: zone_readings(self._presence),
+        )
+
+    def _make_writer(self) -> EventWriter:
+        snapshots = self._config.snapshots
+        return EventWriter(
+            self._engine,
+            spool=default_spool(self._engine.url),
+            snapshots=SnapshotStore(snapshots.folder) if snapshots.enabled else None,
+            clock=self._clock,
+            on_committed=self._on_committed,
+            in_transaction=self._alerts.in_transaction,
+        )
+
+    def _make_pool(self) -> InferencePool:
+        return InferencePool(self._config.inference, on_score=self._on_score, clock=self._clock)
+
+    def _make_presence(self) -> PresenceRoom:
+        snapshots = self._config.snapshots
+        encode = partial(jpeg.encode, quality=snapshots.quality, max_side=snapshots.max_side)
+        return PresenceRoom(
+            self._config.cameras,
+            on_message=self._on_message,
+            on_attention=self._on_attention,
+            encode=encode if snapshots.enabled else None,
+            model_id=self._pool.model_id,
+        )
+
+    def _make_capture(self) -> CaptureRoom:
+        return CaptureRoom(
+            self._config.cameras,
+            on_frame=self._on_frame,
+            on_outage=self._on_outage,
+            clock=self._clock,
+            max_side=self._config.snapshots.max_side,
+        )
+
+    def _make_jobs(self) -> JobRoom:
+        return JobRoom(
+            self._engine,
+            self._config.retention,
+            self._config.snapshots.folder,
+            clock=self._clock,
+            health=lambda: self.status.summary(),  # noqa: PLW0108  (made after the jobs)
+        )
+
+    # What goes between the rooms, each in the thread of the room that sends it.
+
+    def _on_frame(self, frame: Frame) -> None:
+        """Capture has a picture; in its camera's own thread."""
+        self._watch.on_frame(frame)
+        self._pool.submit(frame)
+
+    def _on_score(self, score: Score) -> None:
+        """Inference has a score; in the pool's thread."""
+        self._watch.on_score(score)
+        self._presence.on_score(score)
+
+    def _on_outage(self, outage: Outage) -> None:
+        """A camera is not seen; in its thread or the watchdog's. Must not block."""
+        self._presence.on_outage(outage)
+        self._alerts.on_outage(outage)
+
+    def _on_message(self, message: Transition | Progress) -> None:
+        """Presence has something to keep; in the thread that brought the news. Must not block."""
+        self._writer.put(message)
+
+    def _on_attention(self, attention: Attention) -> None:
+        """Presence wants a camera looked at closely, or no longer. Must not block."""
+        self._capture.attend(attention)
+
+    def _on_committed(self, commit: Commit) -> None:
+        """The database has a message; in the writer's thread."""
+        self._journal.on_committed(commit)
+        self._alerts.on_committed()
