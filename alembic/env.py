@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from monitor.alerts.models import Base as Alerts
 from monitor.events.database import open_database, writing
 from monitor.events.models import Base
+from monitor.storage.audit import Base as Audit
 
 
 def run(connection: Connection) -> None:
@@ -19,7 +20,7 @@ def run(connection: Connection) -> None:
     """
     context.configure(
         connection=connection,
-        target_metadata=[Base.metadata, Alerts.metadata],
+        target_metadata=[Base.metadata, Alerts.metadata, Audit.metadata],
         render_as_batch=True,
         transactional_ddl=connection.dialect.name != "mariadb",
     )

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Computed,
     Double,
     Enum,
+    ForeignKey,
     Index,
     Integer,
     MetaData,
@@ -24,6 +25,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from monitor.events.columns import UTCDateTime, name_type
 from monitor.messages import EndReason
+from monitor.storage.audit import text_type
 from monitor.storage.columns import NAMING
 
 
@@ -132,3 +134,19 @@ class Coverage(Base):
     is_open: Mapped[int | None] = mapped_column(
         SmallInteger(), Computed("CASE WHEN ended_at IS NULL THEN 1 END", persisted=True)
     )
+
+
+class Hold(Base):
+    """A legal hold: while it stands, the event and its snapshot are deleted by nobody.
+
+    The foreign key makes the database itself refuse, whoever asks.
+    """
+
+    __tablename__ = "holds"
+
+    event_id: Mapped[UUID] = mapped_column(
+        Uuid(), ForeignKey("occupancy_events.id", ondelete="RESTRICT"), primary_key=True
+    )
+    at: Mapped[datetime]
+    who: Mapped[str] = mapped_column(text_type(64))
+    why: Mapped[str] = mapped_column(text_type(1000))

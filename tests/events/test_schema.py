@@ -24,6 +24,7 @@ from monitor.events.schema import (
     migrate,
     require_current,
 )
+from monitor.storage.audit import Base as Audit
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -41,7 +42,7 @@ def test_migrating_creates_folder_and_tables_and_may_be_repeated(tmp_path: Path)
 def test_the_models_are_what_the_migrations_create(engine: Engine) -> None:
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, [Base.metadata, Alerts.metadata]) == []
+        assert compare_metadata(context, [Base.metadata, Alerts.metadata, Audit.metadata]) == []
 
 
 def test_down_and_up_again(url: str) -> None:
