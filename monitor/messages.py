@@ -1,6 +1,6 @@
 """The messages that pass between the rooms; a room knows these and no other room.
 
-    capture ──Frame──▶ inference ──Score──▶ presence ──Transition, Progress──▶ events
+    capture ──Frame──▶ inference ──Score──▶ presence ──Transition, Progress, CameraHealth──▶ events
        │  └──────Outage───────────────────────▲ │
        └─────────────Attention──────────────────┘
 
@@ -38,13 +38,31 @@ class Cut:
     patches: NDArray[np.uint8]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Scene:
+    """What a picture is like, whoever is in it: numbers that scene guards judge.
+
+    `brightness`, `contrast`: mean and standard deviation of luma, 0 to 255. `saturation`: mean
+    distance between a pixel's strongest and weakest channel, 0 to 255; that of an infrared
+    picture is next to 0. `sharpness`: variance of the Laplacian of the 224 × 224 luma. `luma`:
+    the picture as uint8 (56, 56); `zones`: the same of each zone's cut.
+    """
+
+    brightness: float
+    contrast: float
+    saturation: float
+    sharpness: float
+    luma: NDArray[np.uint8]
+    zones: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One sampled picture of a camera.
 
     `pts`: media time in seconds, None if the stream has none. `stamp`: when it arrived (live)
     or its media time (recordings). `shown`: the picture for people, or how it is made: most
-    frames are never looked at by any.
+    frames are never looked at by any. `scene`: what it is like, None if nobody measured it.
     """
 
     camera: str
@@ -53,6 +71,7 @@ class Frame:
     pts: float | None
     cuts: tuple[Cut, ...]
     shown: Picture | Callable[[], Picture]
+    scene: Scene | None = None
 
     @property
     def picture(self) -> Picture:
@@ -167,6 +186,67 @@ class Progress:
     seen: Stamp
     summary: Summary
     snapshot: bytes | None = None
+
+
+class Light(StrEnum):
+    """By what light a camera sees."""
+
+    COLOUR = "colour"
+    """Visible light."""
+    IR = "ir"
+    """Infrared: a picture without colours."""
+    DARK = "dark"
+    """None: the picture shows nothing."""
+
+
+class HealthCategory(StrEnum):
+    """What kind of thing happens to a camera."""
+
+    TAMPER = "tamper"
+    """It may be somebody's doing: somebody should look."""
+    SCENE_CHANGE = "scene_change"
+    """The scene looks different now, as scenes do."""
+    DARK = "dark"
+    """There is nothing to be seen."""
+
+
+class HealthKind(StrEnum):
+    """What happens to a camera's picture. A closed list: metrics and alerts are keyed by it."""
+
+    COVERED = "covered"
+    MOVED = "moved"
+    DEFOCUSED = "defocused"
+    FROZEN = "frozen"
+    LIGHT_SWITCHED = "light_switched"
+    IR_SWITCHED = "ir_switched"
+    CLUTTER = "clutter"
+    """Rain, snow or insects before an infrared lamp."""
+    DARK = "dark"
+
+    @property
+    def category(self) -> HealthCategory:
+        """What kind of thing it is."""
+        if self is HealthKind.DARK:
+            return HealthCategory.DARK
+        changes = (HealthKind.LIGHT_SWITCHED, HealthKind.IR_SWITCHED, HealthKind.CLUTTER)
+        return HealthCategory.SCENE_CHANGE if self in changes else HealthCategory.TAMPER
+
+
+@dataclass(frozen=True, slots=True)
+class CameraHealth:
+    """Something happens to a camera's picture (`ended` is None), or no longer does.
+
+    Both messages of a span carry the same `id`. `at`: when it began, back-dated to the first
+    sign; `confirmed`: when this was certain. `detail` is for people.
+    """
+
+    id: UUID
+    camera: str
+    kind: HealthKind
+    at: Stamp
+    confirmed: Stamp
+    ended: Stamp | None = None
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)

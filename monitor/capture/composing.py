@@ -9,7 +9,8 @@ from av.video.frame import VideoFrame
 
 from monitor.capture.converting import Converter, halvings, plane
 from monitor.clock import Stamp
-from monitor.config import CameraConfig
+from monitor.config import CameraConfig, ViewKind
+from monitor.imaging.scene import measure
 from monitor.imaging.views import stretch
 from monitor.imaging.zones import black_out, cut_zones
 from monitor.messages import Frame, Picture
@@ -29,18 +30,24 @@ class Composer:
         self._max_side = max_side
         self._converter = Converter()
         self._sequence = 0
+        self._first_shows_all = not config.zones and config.view in (
+            ViewKind.STRETCH,
+            ViewKind.TILES,
+        )
 
     def compose(self, decoded: VideoFrame, stamp: Stamp, pts: float | None) -> Frame:
         """The Frame of a decoded picture taken at `stamp`; `pts` in seconds."""
         often = halvings(*_upright_size(decoded), self._config)
-        picture = self._converter.reduced(decoded, often)
+        picture = black_out(self._converter.reduced(decoded, often), self._config.privacy_masks)
+        cuts = cut_zones(picture, self._config)
         frame = Frame(
             self._camera,
             self._sequence,
             stamp,
             pts,
-            cut_zones(black_out(picture, self._config.privacy_masks), self._config),
+            cuts,
             lambda: self._shown(decoded),
+            measure(cuts[0].patches[0] if self._first_shows_all else picture, cuts),
         )
         self._sequence += 1
         return frame
