@@ -166,7 +166,7 @@ class Campaign:
         report.failures += [
             f"lost: end of {e}" for e in closed if ends.get(e) is not EndReason.VACATED
         ]
-        # A picture is written before its row: a kill in between leaves it; nothing was promised.
+        # A picture is written before its row names it: a kill in between leaves it, unnamed.
         report.failures += [
             f"{p.defect}: {p.subject}: {p.detail}"
             for p in problems

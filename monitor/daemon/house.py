@@ -8,6 +8,7 @@ one that is made after it only in a message's method, for messages flow once all
 from __future__ import annotations
 
 from functools import partial
+from uuid import UUID
 
 from sqlalchemy import Engine
 
@@ -27,6 +28,9 @@ from monitor.inference.pool import InferencePool
 from monitor.jobs import JobRoom
 from monitor.messages import Attention, Frame, Outage, Progress, Score, Transition
 from monitor.presence import PresenceRoom
+
+PICTURE_PATIENCE = 3.0
+"""Seconds a delivery with snapshot waits for one that is being written."""
 
 
 class House:
@@ -59,7 +63,7 @@ class House:
             self._engine,
             self._config,
             clock=self._clock,
-            picture=self.book.snapshot,
+            picture=self._picture,
             readings=lambda: zone_readings(self._presence),
         )
 
@@ -107,6 +111,11 @@ class House:
         )
 
     # What goes between the rooms, each in the thread of the room that sends it.
+
+    def _picture(self, event_id: UUID) -> bytes | None:
+        """A channel wants an event's picture, which may be on its way; in the channel's thread."""
+        self._writer.await_snapshot(event_id, PICTURE_PATIENCE)
+        return self.book.snapshot(event_id)
 
     def _on_frame(self, frame: Frame) -> None:
         """Capture has a picture; in its camera's own thread."""

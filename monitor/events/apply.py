@@ -39,12 +39,13 @@ def apply(session: Session, messages: Sequence[Message], now: datetime) -> None:
             batch.apply(message)
 
 
-def set_snapshot(session: Session, event_id: UUID, path: str, now: datetime) -> None:
-    """Note where the event's picture lies."""
+def set_snapshot(session: Session, event_id: UUID, path: str, now: datetime) -> bool:
+    """Note where the event's picture lies; False if there is no such event any more."""
     row = session.get(OccupancyEvent, event_id)
     if row is not None and row.snapshot != path:
         row.snapshot = path
         row.updated_at = now
+    return row is not None
 
 
 def coalesce(messages: Iterable[Message]) -> list[Message]:

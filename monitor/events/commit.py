@@ -1,13 +1,17 @@
-"""One batch of messages into the database: pictures first, then one transaction."""
+"""One batch of messages into the database, in one transaction; their pictures follow.
+
+A picture is handed on when its event is committed. Once its file is in place a later transaction
+makes the row name it: a row never names a picture that is not there yet.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -16,9 +20,9 @@ from monitor.events.apply import Message, apply, set_snapshot
 from monitor.events.coverage import refresh
 from monitor.events.database import explain, is_refused, sqlite_path, writing
 from monitor.events.models import OccupancyEvent
-from monitor.events.snapshots import OwedSnapshots, snapshot_path
+from monitor.events.owed import OwedSnapshots
+from monitor.events.snapshots import snapshot_path
 from monitor.events.spool import Spool
-from monitor.messages import Progress
 from monitor.telemetry import get_logger
 
 InTransaction = Callable[[Session, Message], None]
@@ -34,6 +38,15 @@ class Commit:
 
     message: Message
     stamp: Stamp
+
+
+class _Fresh(NamedTuple):
+    """What `OwedSnapshots.add` takes."""
+
+    event_id: UUID
+    path: str
+    jpeg: bytes
+    named: bool
 
 
 class Committer:
@@ -62,14 +75,14 @@ class Committer:
         self._in_transaction = in_transaction
 
     def write(self, messages: Sequence[Message]) -> None:
-        """Commit all messages and the pictures that are in place.
+        """Commit all messages, and the names of the pictures that are in place.
 
         Raises SQLAlchemyError or OSError when the database (or the rejects file) is away; then
         nothing is committed that could not be committed again.
         """
-        paths = self._place_pictures(messages)
-        if messages or paths:
-            self._commit(messages, paths)
+        placed = self._pictures.placed() if self._pictures else {}
+        if messages or placed:
+            self._commit(messages, placed)
 
     def beat(self) -> None:
         """Note that the zones which are being seen still are. Raises SQLAlchemyError or OSError."""
@@ -77,9 +90,9 @@ class Committer:
         with Session(self._writable) as session, session.begin():
             refresh(session, self._clock.now().utc)
 
-    def _commit(self, messages: Sequence[Message], paths: Mapping[UUID, str]) -> None:
+    def _commit(self, messages: Sequence[Message], placed: Mapping[UUID, str]) -> None:
         try:
-            self._transact(messages, paths)
+            fresh, gone = self._transact(messages, placed)
         except SQLAlchemyError as error:
             if not is_refused(error):
                 raise
@@ -88,25 +101,33 @@ class Committer:
             else:
                 for message in messages:
                     self._commit([message], {})
-                self._commit([], paths)
+                self._commit([], placed)
             return
         if self._pictures is not None:
-            self._pictures.settle(paths)
+            self._pictures.settle(placed.keys() - gone)
+            for event_id in gone:
+                self._pictures.discard(event_id, placed[event_id])
+            for picture in fresh:
+                self._pictures.add(*picture)
         stamp = self._clock.now()
         for message in messages:
             self._tell(Commit(message, stamp))
 
-    def _transact(self, messages: Sequence[Message], paths: Mapping[UUID, str]) -> None:
+    def _transact(
+        self, messages: Sequence[Message], placed: Mapping[UUID, str]
+    ) -> tuple[list[_Fresh], set[UUID]]:
+        """One transaction; the pictures it brought, and the events of `placed` that are gone."""
         self._require_file()
         now = self._clock.now().utc
         with Session(self._writable) as session, session.begin():
             apply(session, messages, now)
-            for event_id, path in paths.items():
-                set_snapshot(session, event_id, path, now)
+            gone = {i for i, path in placed.items() if not set_snapshot(session, i, path, now)}
+            fresh = _fresh_pictures(session, messages)
             if self._in_transaction is not None:
                 session.flush()
                 for message in messages:
                     self._in_transaction(session, message)
+        return fresh, gone
 
     def _require_file(self) -> None:
         """SQLite goes on writing happily into a file that somebody deleted; do not let it."""
@@ -114,30 +135,8 @@ class Committer:
             self._readable.dispose()
             raise FileNotFoundError(f"the database file {self._file} has vanished")
 
-    def _place_pictures(self, messages: Sequence[Message]) -> dict[UUID, str]:
-        """Files first, then rows: a row never names a picture that is not there yet."""
-        if self._pictures is None:
-            return {}
-        fresh = {m.event_id: m for m in messages if m.event_id and m.snapshot is not None}
-        known = self._known_paths(fresh) if fresh else {}
-        for event_id, message in fresh.items():
-            assert message.snapshot is not None
-            path = known.get(event_id) or snapshot_path(event_id, _moment(message))
-            self._pictures.add(event_id, path, message.snapshot)
-        return self._pictures.write()
-
-    def _known_paths(self, ids: Iterable[UUID]) -> dict[UUID, str]:
-        query = select(OccupancyEvent.id, OccupancyEvent.snapshot, OccupancyEvent.started_at).where(
-            OccupancyEvent.id.in_(ids)
-        )
-        with Session(self._readable) as session:
-            rows = session.execute(query).all()
-        return {row.id: row.snapshot or snapshot_path(row.id, row.started_at) for row in rows}
-
     def _reject(self, message: Message, error: SQLAlchemyError) -> None:
         self._rejects.append([message])
-        if self._pictures is not None and message.event_id is not None:
-            self._pictures.settle([message.event_id])
         log.error(
             "a message was refused by the database and set aside",
             camera=message.camera,
@@ -155,5 +154,12 @@ class Committer:
             log.exception("a listener of committed events failed")
 
 
-def _moment(message: Message) -> datetime:
-    return message.seen.utc if isinstance(message, Progress) else message.at.utc
+def _fresh_pictures(session: Session, messages: Sequence[Message]) -> list[_Fresh]:
+    """The last picture of each event, and where it belongs: where the row says, if it does."""
+    latest = {m.event_id: m.snapshot for m in messages if m.event_id and m.snapshot is not None}
+    pictures = []
+    for event_id, jpeg in latest.items():
+        row = session.get_one(OccupancyEvent, event_id)
+        path = row.snapshot or snapshot_path(event_id, row.started_at)
+        pictures.append(_Fresh(event_id, path, jpeg, row.snapshot is not None))
+    return pictures

@@ -1,8 +1,8 @@
 """The single writer: takes messages without ever blocking, commits them in batches, loses none.
 
-    put ──▶ queue ──▶ snapshots ──▶ one transaction ──▶ committed
-              │ database away                ▲
-              └──────▶ spool on disk ────────┘ replayed in order when it is back
+    put ──▶ queue ──▶ one transaction ──▶ committed ──▶ snapshot files ──▶ rows name them
+              │ database away     ▲
+              └──▶ spool on disk ─┘ replayed in order when it is back
 
 A message leaves the queue only when it is committed or fsynced to the spool. Writing while the
 previous commit runs is what makes batches; nothing waits for a batch to fill.
@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from uuid import UUID
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -27,7 +28,8 @@ from monitor.events.apply import Message, coalesce
 from monitor.events.commit import Commit, Committer, InTransaction
 from monitor.events.coverage import BEAT_EVERY
 from monitor.events.database import explain
-from monitor.events.snapshots import OwedSnapshots, SnapshotStore
+from monitor.events.owed import OwedSnapshots
+from monitor.events.snapshots import SnapshotStore
 from monitor.events.spool import Spool
 from monitor.telemetry import get_logger
 
@@ -54,6 +56,7 @@ class WriterStats:
     spooled: int
     written: int
     rejected: int
+    snapshots_owed: int
     snapshots_lost: int
     failed: bool
     reason: str
@@ -86,7 +89,10 @@ class EventWriter:
     ) -> None:
         self._url = engine.url
         self._clock = clock
-        self._pictures = OwedSnapshots(snapshots, clock) if snapshots else None
+        self._changed = threading.Condition()
+        self._pictures = (
+            OwedSnapshots(snapshots, clock, on_change=self._on_picture) if snapshots else None
+        )
         self._spool = _open_spool(spool)
         self._rejects = _open_spool(spool.with_name(f"{spool.name}.rejected"))
         self._committer = Committer(
@@ -99,7 +105,6 @@ class EventWriter:
         )
         self._spooled_since = clock.now().monotonic
         self._spool_reason = ""
-        self._changed = threading.Condition()
         self._queue: deque[_Entry] = deque()
         self._thread = threading.Thread(target=self._run, name="event-writer", daemon=True)
         self._stopping = False
@@ -110,7 +115,9 @@ class EventWriter:
         self._beat_at = 0.0
 
     def start(self) -> None:
-        """Start the thread; what an earlier process spooled is written first."""
+        """Start the threads; what an earlier process spooled is written first."""
+        if self._pictures is not None:
+            self._pictures.start()
         self._thread.start()
 
     def put(self, message: Message) -> None:
@@ -158,17 +165,33 @@ class EventWriter:
             spooled=self._spool.pending,
             written=self._written,
             rejected=self._rejects.pending,
+            snapshots_owed=owed.count if owed else 0,
             snapshots_lost=owed.lost if owed else 0,
             failed=bool(reason),
             reason=reason,
         )
 
     def flush(self, timeout: float) -> bool:
-        """Wait until everything taken so far is in the database; False after `timeout` seconds."""
+        """Wait until everything taken so far is in the database, and its pictures in place unless
+        their folder cannot be written; False after `timeout` seconds."""
         with self._changed:
-            return self._changed.wait_for(
-                lambda: not self._queue and not self._spool.pending, timeout
+            return self._changed.wait_for(lambda: not self._unfinished(), timeout)
+
+    def await_snapshot(self, event_id: UUID, timeout: float) -> bool:
+        """Wait for the picture of an event that is on its way; False after `timeout` seconds.
+
+        Returns at once when there is none, or its folder cannot be written.
+        """
+
+        def arrived() -> bool:
+            queued = any(
+                entry.message.event_id == event_id and entry.message.snapshot is not None
+                for entry in self._queue
             )
+            return not queued and not (self._pictures and self._pictures.owes(event_id))
+
+        with self._changed:
+            return self._changed.wait_for(arrived, timeout)
 
     def stop(self, timeout: float) -> bool:
         """Write what is left and end the thread, waiting at most `timeout` seconds.
@@ -182,6 +205,8 @@ class EventWriter:
             self._changed.notify_all()
         if self._thread.ident is not None:
             self._thread.join(timeout)
+        if self._pictures is not None:
+            self._pictures.stop(timeout)
         if self._queue:
             self._to_spool()  # the thread hangs in the database; twice written is once applied
         if self._spool.pending:
@@ -197,9 +222,17 @@ class EventWriter:
                 self._fail(f"{type(error).__name__}: {error}")
                 tried = True
             with self._changed:
-                nothing_left = not self._queue and not self._spool.pending
-                if self._stopping and (nothing_left or (tried and self._reason)):
+                if self._stopping and (not self._unfinished() or (tried and self._reason)):
                     return
+
+    def _unfinished(self) -> bool:
+        """Whether messages are not in the database yet, or pictures not in their rows."""
+        owed = self._pictures is not None and self._pictures.pending()
+        return bool(self._queue) or bool(self._spool.pending) or owed
+
+    def _on_picture(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
 
     def _turn(self) -> bool:
         """Wait for something to do and do it; True if the database was tried."""
@@ -215,11 +248,18 @@ class EventWriter:
             return False
         if self._spool.pending:
             return self._attempt(self._replay)
+        pictures = self._pictures
+        if pictures is not None and self._stopping:
+            pictures.place()
         with self._changed:
-            due = self._pictures.due_in() if self._pictures else None
             beat = max(0.0, self._beat_at - time.monotonic())
             self._changed.wait_for(
-                lambda: self._stopping or bool(self._queue), beat if due is None else min(due, beat)
+                lambda: (
+                    self._stopping
+                    or bool(self._queue)
+                    or (pictures is not None and bool(pictures.placed()))
+                ),
+                beat,
             )
             batch = [entry.message for entry in islice(self._queue, MAX_BATCH)]
         return self._attempt(lambda: self._write_queue(batch))
@@ -265,6 +305,9 @@ class EventWriter:
         while batch := list(islice(messages, MAX_BATCH)):
             self._committer.write(coalesce(batch))
             count += len(batch)
+            if self._pictures is not None:  # no hurry here: the spool holds them until they are
+                self._pictures.place()
+        self._committer.write(())
         with self._changed:
             self._spool.clear()
             self._written += count

@@ -1,4 +1,4 @@
-"""Snapshot files: whole or absent, and tried again."""
+"""Snapshot files: whole or absent."""
 
 from __future__ import annotations
 
@@ -8,22 +8,10 @@ from uuid import uuid4
 
 import pytest
 
-from monitor.clock import Stamp
 from monitor.events import snapshots
-from monitor.events.snapshots import OwedSnapshots, SnapshotStore, snapshot_path
+from monitor.events.snapshots import SnapshotStore, snapshot_path
 
-from .builders import JPEG, NOON, at
-
-
-class HandClock:
-    def __init__(self) -> None:
-        self.stamp = at(0)
-
-    def now(self) -> Stamp:
-        return self.stamp
-
-    def pass_seconds(self, seconds: float) -> None:
-        self.stamp = self.stamp.shifted(seconds)
+from .builders import JPEG, NOON
 
 
 @pytest.fixture
@@ -70,36 +58,3 @@ def test_a_failed_write_leaves_the_old_picture_and_no_partial(
         store.write(path, b"new")
     assert (store.folder / path).read_bytes() == JPEG
     assert len(list((store.folder / "2026-03-01").iterdir())) == 1
-
-
-def test_what_cannot_be_written_is_tried_again(store: SnapshotStore) -> None:
-    store.folder.write_text("a file where the folder should be")
-    clock = HandClock()
-    owed = OwedSnapshots(store, clock)
-    event_id = uuid4()
-    path = snapshot_path(event_id, NOON)
-    assert owed.due_in() is None
-    owed.add(event_id, path, JPEG)
-    assert owed.write() == {}
-    assert owed.reason.startswith("snapshots: ")
-    assert owed.due_in() == snapshots.RETRY_AFTER
-    store.folder.unlink()
-    assert owed.write() == {}  # not yet due
-    clock.pass_seconds(snapshots.RETRY_AFTER)
-    assert owed.write() == {event_id: path}
-    assert owed.reason == ""
-    assert owed.due_in() == 0.0  # owed until its row names it
-    owed.settle([event_id])
-    assert owed.due_in() is None
-
-
-def test_memory_is_bounded_and_the_loss_counted(
-    store: SnapshotStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(snapshots, "MOST_OWED", 3)
-    owed = OwedSnapshots(store, HandClock())
-    ids = [uuid4() for _ in range(5)]
-    for event_id in ids:
-        owed.add(event_id, snapshot_path(event_id, NOON), JPEG)
-    assert owed.lost == 2
-    assert set(owed.write()) == set(ids[2:])

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, delete, text
 
 from monitor.clock import SystemClock
 from monitor.errors import DatabaseError
-from monitor.events import snapshots as snapshots_module
+from monitor.events import owed as owed_module
 from monitor.events import writer as writer_module
 from monitor.events.commit import Commit
+from monitor.events.models import OccupancyEvent
 from monitor.events.restart import open_occupancies
+from monitor.events.snapshots import SnapshotStore
 from monitor.events.spool import Spool
 from monitor.events.writer import EventWriter
 from monitor.messages import EndReason
@@ -216,7 +218,7 @@ def test_neither_database_nor_disk_keeps_all_in_memory_and_says_so(
 def test_a_folder_that_cannot_be_written_delays_the_picture_not_the_event(
     engine: Engine, make_writer: MakeWriter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(snapshots_module, "RETRY_AFTER", 0.2)
+    monkeypatch.setattr(owed_module, "RETRY_AFTER", 0.2)
     (tmp_path / "snapshots").write_text("in the way")
     writer = make_writer()
     writer.start()
@@ -230,6 +232,71 @@ def test_a_folder_that_cannot_be_written_delays_the_picture_not_the_event(
     wait_until(lambda: rows(engine)[0].snapshot is not None)
     assert (tmp_path / "snapshots" / f"{rows(engine)[0].snapshot}").read_bytes() == JPEG
     wait_until(lambda: not writer.stats().failed)
+
+
+def test_an_event_is_committed_while_its_picture_is_still_being_written(
+    engine: Engine,
+    make_writer: MakeWriter,
+    commits: list[Commit],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slow_disk = threading.Event()
+    write_all = SnapshotStore.write_all
+
+    def wait_for_the_disk(store: SnapshotStore, pictures: Mapping[str, bytes]) -> None:
+        assert slow_disk.wait(PATIENCE)
+        write_all(store, pictures)
+
+    monkeypatch.setattr(SnapshotStore, "write_all", wait_for_the_disk)
+    writer = make_writer()
+    writer.start()
+    first, second = uuid4(), uuid4()
+    writer.put(opening(first, snapshot=JPEG))
+    wait_until(lambda: len(commits) == 1)
+    assert not writer.await_snapshot(first, 0.05)
+    writer.put(opening(second, camera="two"))
+    wait_until(lambda: len(commits) == 2)
+    assert [row.snapshot for row in rows(engine)] == [None, None]
+    assert writer.await_snapshot(second, 0.05)  # it has none
+    assert not writer.flush(0.05)
+    slow_disk.set()
+    assert writer.await_snapshot(first, PATIENCE)
+    named = {row.id: row.snapshot for row in rows(engine)}
+    assert named == {first: f"2026-03-01/{first}.jpg", second: None}
+
+
+def test_stopping_waits_for_pictures(
+    engine: Engine, make_writer: MakeWriter, tmp_path: Path
+) -> None:
+    writer = make_writer()
+    writer.start()
+    for number in range(40):
+        writer.put(opening(camera=f"cam{number}", snapshot=JPEG))
+    assert writer.stop(timeout=PATIENCE)
+    paths = [row.snapshot for row in rows(engine)]
+    assert len(paths) == 40
+    assert all((tmp_path / "snapshots" / f"{path}").read_bytes() == JPEG for path in paths)
+
+
+def test_a_picture_whose_event_was_deleted_meanwhile_does_not_stay(
+    engine: Engine, make_writer: MakeWriter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_all = SnapshotStore.write_all
+
+    def delete_first(store: SnapshotStore, pictures: Mapping[str, bytes]) -> None:
+        with engine.begin() as connection:
+            connection.execute(delete(OccupancyEvent))
+        write_all(store, pictures)
+
+    writer = make_writer()
+    writer.start()
+    writer.put(opening())
+    assert writer.flush(PATIENCE)
+    monkeypatch.setattr(SnapshotStore, "write_all", delete_first)
+    writer.put(opening(camera="two", snapshot=JPEG))
+    assert writer.flush(PATIENCE)
+    assert rows(engine) == []
+    assert list((tmp_path / "snapshots").rglob("*.jpg")) == []
 
 
 def test_what_the_database_refuses_is_set_aside_and_the_rest_goes_on(
