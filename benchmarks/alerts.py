@@ -1,7 +1,7 @@
 """Alerts, measured: a broker that is down half of the time, kill -9, latency, floods.
 
     python benchmarks/alerts.py broker --alerts 10000     0 lost, duplicates carry the same key
-    python benchmarks/alerts.py kill --kills 20           0 lost through kill -9
+    python benchmarks/alerts.py kill --alerts 10000       0 lost through kill -9
     python benchmarks/alerts.py latency --alerts 500      commit of the event -> webhook received
     python benchmarks/alerts.py flood --minutes 3         1,000 transitions a minute, coalesced
 
@@ -24,13 +24,15 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid5
 
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(PROJECT), str(PROJECT / "tests")]
 
 from alerts.broker import Broker, Listener  # noqa: E402
-from alerts.conftest import HandClock, Line, came, configured, left  # noqa: E402
+from alerts.conftest import EVENTS, HandClock, Line, came, configured, left  # noqa: E402
 from alerts.receivers import Hook  # noqa: E402
+from alerts.victim import AT_ONCE  # noqa: E402
 from sqlalchemy import Engine, text  # noqa: E402
 
 from monitor.clock import SystemClock  # noqa: E402
@@ -103,40 +105,45 @@ def _heard(listener: Listener) -> Counter[str]:
 
 def kill(engine: Engine, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """A process that writes events and delivers alerts, killed again and again."""
-    committed, first = 0, 0
+    told: set[UUID] = set()
+    kills, started = 0, time.monotonic()
     with Hook() as hook:
-        for _ in range(options.kills):
-            argv = [sys.executable, str(PROJECT / "tests/alerts/victim.py"), str(engine.url),
-                    hook.url, str(folder), str(first)]  # fmt: skip
-            victim = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
-            assert victim.stdout is not None
-            victim.stdout.readline()
-            time.sleep(random.uniform(0.2, 2.0))
-            victim.kill()
-            numbers = victim.communicate()[0].split()
-            committed += 1 + len(numbers)
-            first = int(numbers[-1]) + 2 if numbers else first + 2
+        first = 0
+        while _count(engine, "alerts") < options.alerts:
+            numbers = _live_and_die(engine, hook, folder, first)
+            told.update(uuid5(EVENTS, str(number)) for number in numbers)
+            first, kills = numbers[-1] + 1 + AT_ONCE, kills + 1
         channel = {"webhook": {"url": hook.url, "allow": ["127.0.0.1"]}}
-        line = Line(
-            engine,
-            configured(
-                rules={"someone": RULE | {"channels": ["hook"]}}, channels={"hook": channel}
-            ),
-            SystemClock(),
-            folder,
-        )
+        rules = {"someone": RULE | {"channels": ["hook"]}}
+        config = configured(rules=rules, channels={"hook": channel})
+        survivor = Line(engine, config, SystemClock(), folder)
         _wait(lambda: not _owed(engine), 600)
-        line.stop()
+        survivor.stop()
         heard = Counter(headers["Idempotency-Key"] for _, _, headers, _ in hook.requests)
-    keys = _keys(engine)
+    keys, events = _ids(engine, "deliveries", "key"), _ids(engine, "occupancy_events", "id")
     return {
-        "kills": options.kills,
-        "told_committed": committed,
-        "events": _count(engine, "occupancy_events"),
+        "kills": kills,
         "alerts": _count(engine, "alerts"),
-        "lost": len(keys - heard.keys()),
+        "committed_events_missing": len(told - events),
+        "events_without_alert": len(events - _ids(engine, "alerts", "event_id")),
+        "alerts_lost": len(keys - {UUID(key) for key in heard}),
         "duplicates": sum(count - 1 for count in heard.values()),
+        "strange_keys": len({UUID(key) for key in heard} - keys),
+        "seconds": round(time.monotonic() - started, 1),
     }
+
+
+def _live_and_die(engine: Engine, hook: Hook, folder: Path, first: int) -> list[int]:
+    """One life of the victim, ended at any moment; the numbers it said were committed."""
+    script = PROJECT / "tests/alerts/victim.py"
+    argv = [sys.executable, str(script), str(engine.url), hook.url, str(folder), str(first)]
+    victim = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+    assert victim.stdout is not None
+    begun = int(victim.stdout.readline())
+    time.sleep(random.uniform(0.2, 6.0))
+    victim.kill()
+    whole = victim.communicate()[0].rpartition("\n")[0]
+    return [begun, *map(int, whole.split())]
 
 
 def latency(engine: Engine, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
@@ -199,10 +206,12 @@ def _owed(engine: Engine) -> int:
 
 
 def _keys(engine: Engine) -> set[str]:
-    from uuid import UUID
+    return {str(key) for key in _ids(engine, "deliveries", "key")}
 
+
+def _ids(engine: Engine, table: str, column: str) -> set[UUID]:
     with engine.connect() as connection:
-        return {str(UUID(key)) for key in connection.scalars(text("SELECT key FROM deliveries"))}
+        return {UUID(each) for each in connection.scalars(text(f"SELECT {column} FROM {table}"))}
 
 
 def _wait(what: Callable[[], bool], seconds: float) -> None:
@@ -219,7 +228,6 @@ def main() -> None:
     parser.add_argument("what", choices=("broker", "kill", "latency", "flood"))
     parser.add_argument("--alerts", type=int, default=10_000)
     parser.add_argument("--period", type=float, default=3.0, help="seconds up, then down")
-    parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--minutes", type=int, default=3)
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="alerts-"))

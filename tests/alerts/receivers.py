@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -44,6 +45,11 @@ class Hook:
 
         class Server(ThreadingHTTPServer):
             daemon_threads = True
+
+            def handle_error(self, *request: Any) -> None:
+                """A sender that was killed is no news."""
+                if not isinstance(sys.exception(), ConnectionError):
+                    super().handle_error(*request)
 
         self._server = Server(("127.0.0.1", 0), Handler)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()

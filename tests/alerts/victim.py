@@ -1,13 +1,14 @@
 """A process that writes visits and delivers alerts until somebody kills it.
 
-`python victim.py DATABASE_URL HOOK_URL FOLDER FIRST`: one visit every few milliseconds, numbered
-from FIRST; prints each number once its event and alert are committed.
+`python victim.py DATABASE_URL HOOK_URL FOLDER FIRST`: visits numbered from FIRST, some at a time;
+prints each number once its event and alert are committed.
 """
 
 from __future__ import annotations
 
 import sys
 import time
+from itertools import chain
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[up]) for up in (1, 2)]
@@ -15,6 +16,9 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[up]) for up in (1, 2)]
 from alerts.conftest import Line, came, configured, left  # noqa: E402
 from monitor.clock import SystemClock  # noqa: E402
 from monitor.storage.database import open_database  # noqa: E402
+
+AT_ONCE = 8
+"""Visits that may be one transaction."""
 
 
 def main(url: str, hook: str, folder: str, first: int) -> None:
@@ -24,12 +28,15 @@ def main(url: str, hook: str, folder: str, first: int) -> None:
         channels={"hook": {"webhook": {"url": hook, "allow": ["127.0.0.1"]}}},
     )
     line = Line(open_database(url), config, SystemClock(), Path(folder))
-    number = first
     while True:
-        line.tell(came(str(number), number), left(str(number), number + 0.5))
-        sys.stdout.write(f"{number}\n")
+        numbers = range(first, first + AT_ONCE)
+        visits = (
+            (came(str(number), number), left(str(number), number + 0.5)) for number in numbers
+        )
+        line.tell(*chain.from_iterable(visits))
+        sys.stdout.write("".join(f"{number}\n" for number in numbers))
         sys.stdout.flush()
-        number += 1
+        first = numbers.stop
         time.sleep(0.002)
 
 
