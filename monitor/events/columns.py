@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from monitor.storage.columns import NAME_LENGTH, UTCDateTime, name_type
+from monitor.storage.columns import NAME_LENGTH, UTCDateTime, UTCMinute, name_type
 
-__all__ = ["NAME_LENGTH", "UTCDateTime", "name_type"]
+__all__ = ["NAME_LENGTH", "UTCDateTime", "UTCMinute", "name_type"]

@@ -15,6 +15,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     SmallInteger,
     String,
@@ -23,7 +24,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from monitor.events.columns import UTCDateTime, name_type
+from monitor.events.columns import UTCDateTime, UTCMinute, name_type
+from monitor.events.marks import Mark
 from monitor.messages import EndReason
 from monitor.storage.audit import text_type
 from monitor.storage.columns import NAMING
@@ -44,6 +46,17 @@ def end_reason_type() -> Enum:
         create_constraint=False,
         length=32,
         values_callable=lambda reasons: [reason.value for reason in reasons],
+    )
+
+
+def mark_type() -> Enum:
+    """Text of a Mark, without a CHECK, as `end_reason_type`."""
+    return Enum(
+        Mark,
+        native_enum=False,
+        create_constraint=False,
+        length=16,
+        values_callable=lambda marks: [mark.value for mark in marks],
     )
 
 
@@ -93,6 +106,7 @@ class OccupancyEvent(Base):
     score_count: Mapped[int] = mapped_column(Integer())
     model_id: Mapped[str] = mapped_column(String(128))
     settings: Mapped[dict[str, Any]]
+    mark: Mapped[Mark | None] = mapped_column(mark_type())
     snapshot: Mapped[str | None] = mapped_column(String(255))
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
@@ -134,6 +148,21 @@ class Coverage(Base):
     is_open: Mapped[int | None] = mapped_column(
         SmallInteger(), Computed("CASE WHEN ended_at IS NULL THEN 1 END", persisted=True)
     )
+
+
+class ScoreMinute(Base):
+    """The scores of one zone in one minute, packed by `monitor.events.minutes`.
+
+    Where the key is the table (SQLite without row ids, InnoDB), a zone's minutes lie together.
+    """
+
+    __tablename__ = "score_history"
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012
+
+    camera: Mapped[str] = mapped_column(name_type(), primary_key=True)
+    zone: Mapped[str] = mapped_column(name_type(), primary_key=True)
+    minute: Mapped[datetime] = mapped_column(UTCMinute(), primary_key=True, autoincrement=False)
+    scores: Mapped[bytes] = mapped_column(LargeBinary())
 
 
 class Hold(Base):
