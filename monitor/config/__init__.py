@@ -15,12 +15,13 @@ from monitor.config.camera import (
     ZoneConfig,
 )
 from monitor.config.inference import Device, InferenceConfig, Precision
+from monitor.config.learning import LearningConfig
 from monitor.config.loader import check_config, load_config
 from monitor.config.presence import PresenceConfig
 from monitor.config.problems import Problem, Severity
 from monitor.config.root import MonitorConfig
 from monitor.config.service import LogFormat, LoggingConfig, LogLevel, WebConfig
-from monitor.config.storage import DatabaseConfig, RetentionConfig, SnapshotConfig
+from monitor.config.storage import DatabaseConfig, HistoryConfig, RetentionConfig, SnapshotConfig
 from monitor.config.urls import SourceKind, source_kind
 
 __all__ = [
@@ -32,7 +33,9 @@ __all__ = [
     "Device",
     "Duration",
     "HardwareDecoder",
+    "HistoryConfig",
     "InferenceConfig",
+    "LearningConfig",
     "LogFormat",
     "LogLevel",
     "LoggingConfig",

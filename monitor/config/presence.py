@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Self
+from itertools import pairwise
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -14,6 +15,9 @@ THRESHOLD_ORDER = "threshold_order"
 """Error type of thresholds that contradict each other."""
 
 
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
 class PresenceMode(StrEnum):
     """How scores are weighed."""
 
@@ -21,6 +25,30 @@ class PresenceMode(StrEnum):
     """An average over scores, compared with thresholds."""
     EVIDENCE = "evidence"
     """A belief that gathers the log-odds of scores."""
+
+
+class CalibrationConfig(ConfigModel):
+    """What the network's scores mean at this site: P(someone | score), found by `calibrate`.
+
+    By `table` if there is one, else the logistic of `slope` times the score's log-odds plus
+    `offset` (Platt). The default leaves scores as they are.
+    """
+
+    slope: float = Field(default=1.0, gt=0.0, le=100.0)
+    """How much the score's log-odds are stretched."""
+
+    offset: float = Field(default=0.0, ge=-100.0, le=100.0)
+    """What is added to the stretched log-odds."""
+
+    table: list[tuple[Probability, Probability]] = Field(default_factory=list, max_length=64)
+    """Pairs (score, probability), both rising; between them straight lines."""
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        for (score, chance), (later, higher) in pairwise(self.table):
+            if later <= score or higher < chance:
+                raise ValueError(f"scores must rise, probabilities not fall; at {later:g} they do")
+        return self
 
 
 class EvidenceConfig(ConfigModel):
@@ -40,6 +68,9 @@ class EvidenceConfig(ConfigModel):
 
     usual_stay: Duration = Field(default=60.0, gt=0.0)
     """How long people usually stay."""
+
+    calibration: CalibrationConfig = CalibrationConfig()
+    """What scores mean at this site; `run_monitor.py calibrate` finds it."""
 
     strongest: float = Field(default=0.999, gt=0.5, lt=1.0)
     """The most that one picture counts for, and one minus it the least."""

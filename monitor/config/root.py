@@ -11,8 +11,9 @@ from monitor.config.alerts import AlertConfig
 from monitor.config.base import ConfigModel
 from monitor.config.camera import CameraConfig, CameraSettings, Name
 from monitor.config.inference import InferenceConfig
+from monitor.config.learning import LearningConfig
 from monitor.config.service import LoggingConfig, WebConfig
-from monitor.config.storage import DatabaseConfig, RetentionConfig, SnapshotConfig
+from monitor.config.storage import DatabaseConfig, HistoryConfig, RetentionConfig, SnapshotConfig
 
 
 class MonitorConfig(ConfigModel):
@@ -22,6 +23,8 @@ class MonitorConfig(ConfigModel):
     inference: InferenceConfig = InferenceConfig()
     snapshots: SnapshotConfig = SnapshotConfig()
     retention: RetentionConfig = RetentionConfig()
+    history: HistoryConfig = HistoryConfig()
+    learning: LearningConfig = LearningConfig()
     web: WebConfig = WebConfig()
     logging: LoggingConfig = LoggingConfig()
     alerts: AlertConfig = AlertConfig()

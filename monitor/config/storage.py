@@ -32,6 +32,13 @@ class SnapshotConfig(ConfigModel):
     """JPEG quality."""
 
 
+class HistoryConfig(ConfigModel):
+    """What every zone scored, second by second: for `calibrate` and `explain`."""
+
+    enabled: bool = True
+    """False keeps none. It takes 0.1 to 0.25 MB a zone and day."""
+
+
 class RetentionConfig(ConfigModel):
     """When things are deleted."""
 
@@ -40,3 +47,6 @@ class RetentionConfig(ConfigModel):
 
     snapshots: Duration = Field(default=30 * 86400.0, gt=0.0)
     """Age at which snapshots go; the event stays."""
+
+    score_history: Duration = Field(default=30 * 86400.0, gt=0.0)
+    """Age at which the score history goes."""

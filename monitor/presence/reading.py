@@ -8,20 +8,32 @@ with these mean times). Each score then adds its log-odds, limited to those of `
 discounted for being like the one before: noise with correlation time T makes the n-th picture
 worth tanh(elapsed / 2T) of an independent one (the effective sample size of an AR(1) sequence,
 n (1 - r) / (1 + r) with r = exp(-elapsed / T)). So five seconds of evidence weigh the same at 2
-and at 25 frames a second. Scores must be calibrated, 0.5 meaning "no idea".
+and at 25 frames a second. Scores are taken for what `calibration` says they mean: 0.5 for "no
+idea".
 
 Both are monotone: a higher score never lowers the level, so more evidence never delays.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, expm1, log, tanh
+from operator import itemgetter
 
-from monitor.config.presence import EvidenceConfig, PresenceConfig, PresenceMode
+from monitor.config.presence import (
+    CalibrationConfig,
+    EvidenceConfig,
+    PresenceConfig,
+    PresenceMode,
+)
 
 SURE = 1e-12
 """Beliefs keep this far from 0 and 1, so that their log-odds stay finite."""
+
+_FURTHEST = 700.0
+"""Log-odds whose exponential is a number still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +113,27 @@ def _believe(
     return Reading(level, hit, clear, hit or drift > 0.0, proof > 0.0, drift)
 
 
+def calibrated(score: float, calibration: CalibrationConfig) -> float:
+    """P(someone | score) at this site; never falling while the score rises."""
+    if calibration.table:
+        return _between(score, calibration.table)
+    if calibration.slope == 1.0 and calibration.offset == 0.0:
+        return score
+    odds = calibration.slope * _log_odds(score) + calibration.offset
+    return _probability(min(max(odds, -_FURTHEST), _FURTHEST))
+
+
+def _between(score: float, table: Sequence[tuple[float, float]]) -> float:
+    place = bisect_right(table, score, key=itemgetter(0))
+    if place == 0 or place == len(table):
+        return table[max(place - 1, 0)][1]
+    (left, low), (right, high) = table[place - 1 : place + 1]
+    return low + (high - low) * (score - left) / (right - left)
+
+
 def _proof(score: float, evidence: EvidenceConfig) -> float:
-    return _log_odds(min(max(score, 1.0 - evidence.strongest), evidence.strongest))
+    meant = calibrated(score, evidence.calibration)
+    return _log_odds(min(max(meant, 1.0 - evidence.strongest), evidence.strongest))
 
 
 def _log_odds(probability: float) -> float:
