@@ -20,6 +20,7 @@ from monitor.daemon.book import DatabaseBook
 from monitor.daemon.journal import Journal
 from monitor.daemon.status import DaemonStatus, Rooms, Watch
 from monitor.daemon.voice import zone_readings
+from monitor.events.history import ScoreRecorder
 from monitor.events.snapshots import SnapshotStore
 from monitor.events.spool import default_spool
 from monitor.events.writer import Commit, EventWriter
@@ -47,6 +48,7 @@ class House:
         self._presence = self._make_presence()
         self._capture = self._make_capture()
         self._jobs = self._make_jobs()
+        self._history = self._make_history()
         self.rooms = Rooms(
             capture=self._capture,
             pool=self._pool,
@@ -55,6 +57,7 @@ class House:
             jobs=self._jobs,
             journal=self._journal,
             alerts=self._alerts,
+            history=self._history,
         )
         self.status = DaemonStatus(config, self.rooms, self._watch, clock)
 
@@ -110,6 +113,11 @@ class House:
             health=lambda: self.status.summary(),  # noqa: PLW0108  (made after the jobs)
         )
 
+    def _make_history(self) -> ScoreRecorder | None:
+        if not self._config.history.enabled:
+            return None
+        return ScoreRecorder(self._engine, clock=self._clock)
+
     # What goes between the rooms, each in the thread of the room that sends it.
 
     def _picture(self, event_id: UUID) -> bytes | None:
@@ -126,6 +134,8 @@ class House:
         """Inference has a score; in the pool's thread."""
         self._watch.on_score(score)
         self._presence.on_score(score)
+        if self._history is not None:
+            self._history.on_score(score)
 
     def _on_outage(self, outage: Outage) -> None:
         """A camera is not seen; in its thread or the watchdog's. Must not block."""

@@ -70,6 +70,9 @@ class Daemon:
         rooms = house.rooms
         stack.callback(rooms.alerts.stop, ALERT_TIMEOUT)
         stack.callback(rooms.writer.stop, STOP_TIMEOUT)
+        if rooms.history is not None:
+            stack.callback(rooms.history.stop, STOP_TIMEOUT)
+            rooms.history.start()
         stack.callback(rooms.pool.stop)
         rooms.pool.start()
         self._take_over(engine, rooms)

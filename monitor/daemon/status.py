@@ -15,6 +15,7 @@ from monitor.clock import Clock, Stamp
 from monitor.config import CameraConfig, MonitorConfig
 from monitor.daemon.journal import Journal
 from monitor.daemon.voice import alert_status
+from monitor.events.history import ScoreRecorder
 from monitor.events.writer import EventWriter
 from monitor.imaging import jpeg
 from monitor.inference.pool import InferencePool
@@ -40,6 +41,7 @@ class Rooms:
     jobs: JobRoom
     journal: Journal
     alerts: AlertRoom
+    history: ScoreRecorder | None = None
 
 
 class Watch:
