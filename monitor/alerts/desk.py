@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from monitor.alerts.models import ActionRow, AlertRow, DeliveryRow
 from monitor.alerts.outbox import AlertState, DeliveryState
 from monitor.errors import UsageError
+from monitor.storage import audit
 from monitor.storage.database import explain, writing
 
 _HEX = 32
@@ -43,9 +44,15 @@ def transaction(engine: Engine) -> Iterator[Session]:
 def note(
     session: Session, action: str, subject: str, *, who: str, now: datetime, comment: str = ""
 ) -> None:
-    """Write into the audit log."""
+    """Write down what was done: for whoever looks at the alert, and into the audit log's chain.
+
+    The chain is locked until the transaction ends: note when all else is done.
+    """
     session.add(
         ActionRow(at=now, who=who[:64], action=action, subject=subject[:128], comment=comment)
+    )
+    audit.record(
+        session, actor=who, action=action, subject=subject, details={"comment": comment}, at=now
     )
 
 
@@ -80,12 +87,12 @@ def open_file(engine: Engine, text: str) -> AlertFile:
         alert = find(session, text)
         deliveries = select(DeliveryRow).where(DeliveryRow.alert_id == alert.id)
         children = select(AlertRow).where(AlertRow.parent_id == alert.id).order_by(AlertRow.at)
-        actions = select(ActionRow).where(ActionRow.subject == str(alert.id))
+        done = select(ActionRow).where(ActionRow.subject == str(alert.id))
         return AlertFile(
             alert,
             session.scalars(deliveries.order_by(DeliveryRow.id)).all(),
             session.scalars(children.limit(1000)).all(),
-            session.scalars(actions.order_by(ActionRow.id)).all(),
+            session.scalars(done.order_by(ActionRow.id)).all(),
         )
 
 
@@ -166,11 +173,12 @@ def redrive(
         for row in rows:
             row.expires_at = now + (row.expires_at - row.created_at)
             row.state, row.attempts, row.next_attempt_at = DeliveryState.PENDING.value, 0, now
+        for row in rows:
             note(session, "redrive", str(row.alert_id), who=who, now=now, comment=row.channel)
         return len(rows)
 
 
-def audit(engine: Engine, limit: int) -> Sequence[ActionRow]:
-    """The newest entries of the audit log first."""
+def actions(engine: Engine, limit: int) -> Sequence[ActionRow]:
+    """What people did with alerts, grants and schedules, the newest first."""
     with transaction(engine) as session:
         return session.scalars(select(ActionRow).order_by(ActionRow.id.desc()).limit(limit)).all()

@@ -158,7 +158,7 @@ class DoorRow(Base):
 
 
 class ActionRow(Base):
-    """The audit log: who did what to which alert, grant or schedule, and when."""
+    """Who did what to which alert, grant or schedule, and when; the audit log chains the same."""
 
     __tablename__ = "alert_actions"
     __table_args__ = (Index(None, "subject"), Index(None, "at"))

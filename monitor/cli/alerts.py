@@ -239,13 +239,15 @@ def audit(
     db: DbOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Show the audit log, newest first: who did what, and when.
+    """Show what people did with alerts, grants and schedules, newest first.
+
+    The audit log holds the same and more, chained against tampering: `run_monitor.py audit`.
 
     Example: `run_monitor.py alerts audit --limit 20`
     """
     zone = find_timezone(timezone)
     with alert_database(db, config) as engine:
-        found = desk.audit(engine, limit)
+        found = desk.actions(engine, limit)
     columns = ("at", "who", "action", "subject", "comment")
     rows = ({name: getattr(row, name) for name in columns} for row in found)
     print_rows(({**row, "at": row["at"].astimezone(zone)} for row in rows), columns, output)

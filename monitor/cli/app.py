@@ -12,6 +12,7 @@ from rich.text import Text
 import monitor
 from monitor.cli import (
     alerts,
+    audit,
     cameras,
     check,
     dataset,
@@ -44,6 +45,7 @@ app.add_typer(rules.app, name="rules")
 app.add_typer(rules.switches)
 app.add_typer(grants.app, name="grants")
 app.add_typer(db.app, name="db")
+app.add_typer(audit.app, name="audit")
 app.add_typer(dataset.app, name="dataset")
 app.add_typer(model.app, name="model")
 app.add_typer(replay.app)

@@ -23,6 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from monitor.events.database import parse_url
 from monitor.events.models import Base
 from monitor.events.schema import migrate
+from monitor.storage.audit import GENESIS
 
 USER, PASSWORD = "guard", "open sesame/@:%"
 QUOTED = "open%20sesame%2F%40%3A%25"
@@ -31,6 +32,8 @@ START_TIMEOUT = 60.0
 
 class Server:
     """One database server on a free port of 127.0.0.1; `pause` and `kill` make it go away."""
+
+    _forget_audit: tuple[str, ...] = ()
 
     def __init__(self, scheme: str, maintenance: str) -> None:
         self._scheme = scheme
@@ -57,6 +60,8 @@ class Server:
         with engine.begin() as connection:
             for table in reversed(Base.metadata.sorted_tables):
                 connection.execute(delete(table))
+            for statement in self._forget_audit:
+                connection.execute(text(statement))
         engine.dispose()
         return url
 
@@ -123,7 +128,20 @@ class Server:
         raise NotImplementedError
 
 
+_FRESH_HEAD = (
+    "DELETE FROM audit_head",
+    f"INSERT INTO audit_head (id, seq, hash) VALUES (1, 0, '{GENESIS}')",
+)
+
+
 class PostgreSQL(Server):
+    _forget_audit = (
+        "SET session_replication_role = replica",  # no triggers: the log is append-only
+        "TRUNCATE audit_log",
+        "SET session_replication_role = DEFAULT",
+        *_FRESH_HEAD,
+    )
+
     def __init__(self) -> None:
         super().__init__("postgresql", "postgres")
         found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
@@ -147,6 +165,8 @@ class PostgreSQL(Server):
 
 
 class MariaDB(Server):
+    _forget_audit = ("TRUNCATE TABLE audit_log", *_FRESH_HEAD)
+
     def __init__(self) -> None:
         super().__init__("mariadb", "mysql")
 
