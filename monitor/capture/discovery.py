@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 from xml.etree.ElementTree import Element
 
-from monitor.capture.soap import ENVELOPE, clean, local, parse, text_of
+from monitor.capture.soap import clean, local, parse, text_of
 from monitor.errors import ServiceError, UsageError
+from monitor.soap import ENVELOPE
 
 GROUP, PORT = "239.255.255.250", 3702
 REPEAT = 0.25

@@ -7,32 +7,25 @@ refuse settings that come back with parts missing.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import os
 import ssl
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import cache
 from urllib.parse import urlsplit
 from xml.etree import ElementTree as ET
 from xml.etree.ElementTree import Element
-from xml.sax.saxutils import escape, quoteattr
 
 import httpx
 
 from monitor.errors import ServiceError
+from monitor.soap import ENVELOPE, envelope, security_header
 from monitor.telemetry import redact
 
-ENVELOPE = "http://www.w3.org/2003/05/soap-envelope"
 SCHEMA = "http://www.onvif.org/ver10/schema"
 
 MAX_BYTES = 4 * 1024 * 1024
 """No answer of a camera is longer."""
 
-_SECURITY = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-"
-_DIGEST = f"{_SECURITY}username-token-profile-1.0#PasswordDigest"
-_BASE64 = f"{_SECURITY}soap-message-security-1.0#Base64Binary"
 _DENIED = ("NotAuthorized", "FailedAuthentication", "FailedCheck", "InvalidSecurity")
 
 # Some cameras look for the customary prefixes instead of the namespaces.
@@ -66,8 +59,10 @@ class SoapClient:
         Raises ServiceError: not reached, refused, or answered with something else than SOAP.
         """
         name = body[1:].partition(" ")[0].partition("/")[0].partition(">")[0]
-        header = self._signature() if signed and self._user else ""
-        content = _envelope(header, body.replace(f"<{name}", f"<{name} xmlns='{namespace}'", 1))
+        header = ""
+        if signed and self._user:
+            header = security_header(self._user, self._password, clock_offset=self.clock_offset)
+        content = envelope(header, body.replace(f"<{name}", f"<{name} xmlns='{namespace}'", 1))
         kind = f'application/soap+xml; charset=utf-8; action="{namespace}/{name}"'
         status, answer = self._post(url, content, {"Content-Type": kind})
         if status == httpx.codes.UNAUTHORIZED:
@@ -103,35 +98,11 @@ class SoapClient:
                 "--onvif http://HOST:PORT/onvif/device_service",
             ) from error
 
-    def _signature(self) -> str:
-        """WS-Security: base64(SHA-1(nonce + created + password)), in the camera's time."""
-        nonce = os.urandom(16)
-        created = f"{datetime.now(UTC) + self.clock_offset:%Y-%m-%dT%H:%M:%S.000Z}"
-        plain = nonce + created.encode() + self._password.encode()
-        digest = hashlib.sha1(plain, usedforsecurity=False).digest()  # the profile's own choice
-        namespace = quoteattr(f"{_SECURITY}wssecurity-secext-1.0.xsd")
-        utility = quoteattr(f"{_SECURITY}wssecurity-utility-1.0.xsd")
-        return (
-            f"<Security s:mustUnderstand='1' xmlns={namespace}><UsernameToken>"
-            f"<Username>{escape(self._user or '')}</Username>"
-            f"<Password Type='{_DIGEST}'>{base64.b64encode(digest).decode()}</Password>"
-            f"<Nonce EncodingType='{_BASE64}'>{base64.b64encode(nonce).decode()}</Nonce>"
-            f"<Created xmlns={utility}>{created}</Created></UsernameToken></Security>"
-        )
-
 
 @cache
 def _certificates() -> ssl.SSLContext:
     """What this machine believes, its owner's own authorities included; loaded once."""
     return ssl.create_default_context()
-
-
-def _envelope(header: str, body: str) -> bytes:
-    return (
-        '<?xml version="1.0" encoding="utf-8"?>'
-        f'<s:Envelope xmlns:s="{ENVELOPE}"><s:Header>{header}</s:Header>'
-        f"<s:Body>{body}</s:Body></s:Envelope>"
-    ).encode()
 
 
 def parse(data: bytes) -> Element | None:

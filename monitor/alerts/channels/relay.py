@@ -6,27 +6,20 @@ delivered once it is on: switching on twice because off failed would sound the s
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import os
 import time
 from collections.abc import Callable, Generator
-from datetime import UTC, datetime
-from xml.sax.saxutils import escape, quoteattr
+from xml.sax.saxutils import escape
 
 import httpx
 
 from monitor.alerts.channels.http import HttpCaller
 from monitor.alerts.notices import Notice, RefusedError, UnavailableError
 from monitor.config.channels import OnvifConfig, RelayConfig
+from monitor.soap import envelope, security_header
 from monitor.telemetry import get_logger
 
 OFF_TRIES, OFF_PAUSE = 5, 1.0
 """How often and how many seconds apart switching off is tried."""
-
-_SECURITY = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-"
-_DIGEST = f"{_SECURITY}username-token-profile-1.0#PasswordDigest"
-_BASE64 = f"{_SECURITY}soap-message-security-1.0#Base64Binary"
 
 log = get_logger(__name__)
 
@@ -118,7 +111,7 @@ class OnvifChannel:
         settings = self._settings
         password = settings.password.get_secret_value() if settings.password else ""
         header = security_header(settings.username, password) if settings.username else ""
-        body = envelope(header, settings.token, state)
+        body = relay_call(header, settings.token, state)
         kind = (
             "application/soap+xml; charset=utf-8; "
             'action="http://www.onvif.org/ver10/device/wsdl/SetRelayOutputState"'
@@ -129,33 +122,14 @@ class OnvifChannel:
             raise UnavailableError("the camera answered something else than ONVIF")
 
 
-def envelope(header: str, token: str, state: str) -> bytes:
+def relay_call(header: str, token: str, state: str) -> bytes:
     """The SOAP message that sets a relay output."""
-    return (
-        '<?xml version="1.0" encoding="utf-8"?>'
-        '<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope">'
-        f"<s:Header>{header}</s:Header><s:Body>"
+    body = (
         '<SetRelayOutputState xmlns="http://www.onvif.org/ver10/device/wsdl">'
         f"<RelayOutputToken>{escape(token)}</RelayOutputToken>"
-        f"<LogicalState>{state}</LogicalState>"
-        "</SetRelayOutputState></s:Body></s:Envelope>"
-    ).encode()
-
-
-def security_header(username: str, password: str) -> str:
-    """WS-Security: base64(SHA-1(nonce + created + password)), as its UsernameToken profile asks."""
-    nonce = os.urandom(16)
-    created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-    digest = hashlib.sha1(nonce + created.encode() + password.encode()).digest()  # noqa: S324
-    namespace = quoteattr(f"{_SECURITY}wssecurity-secext-1.0.xsd")
-    return (
-        f"<Security s:mustUnderstand='1' xmlns={namespace}>"
-        f"<UsernameToken><Username>{escape(username)}</Username>"
-        f"<Password Type={quoteattr(_DIGEST)}>{base64.b64encode(digest).decode()}</Password>"
-        f"<Nonce EncodingType={quoteattr(_BASE64)}>{base64.b64encode(nonce).decode()}</Nonce>"
-        f"<Created xmlns={quoteattr(_SECURITY + 'wssecurity-utility-1.0.xsd')}>{created}</Created>"
-        "</UsernameToken></Security>"
+        f"<LogicalState>{state}</LogicalState></SetRelayOutputState>"
     )
+    return envelope(header, body)
 
 
 def switch_off(work: Callable[[], None], sleep: Callable[[float], None]) -> None:
