@@ -21,11 +21,14 @@ from posenet import Layer, PoseNet, pose_input
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from torch import Tensor
+from torch import Tensor, nn
 from train import normalised
-from widen import GATE, SHARPNESS, put_weight, settle
 
 SAMPLES = 16000
+SHARPNESS = 4.0
+"""hardswish(SHARPNESS * x) / SHARPNESS is close to ReLU."""
+GATE = 2.0
+"""Bias of the squeeze-and-excitation gates: open by hardsigmoid(2) = 0.83."""
 
 
 def sampled(x: Tensor, places: Tensor) -> Tensor:
@@ -57,6 +60,29 @@ def fitted(inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     ridge = gram.diagonal().mean() * 1e-3 * torch.eye(len(gram))
     weight = torch.linalg.solve(gram + ridge, x.T @ y).T
     return weight.float(), (targets.mean(0) - weight @ inputs.mean(0)).float()
+
+
+@torch.no_grad()
+def put_weight(conv: nn.Conv2d, weight: Tensor) -> None:
+    """Into the first channels, in the middle of a larger kernel; further inputs count nothing."""
+    out, inputs, side, _ = weight.shape
+    edge = (conv.kernel_size[0] - side) // 2
+    conv.weight[:out] = 0
+    conv.weight[:out, :inputs, edge : edge + side, edge : edge + side] = weight
+
+
+@torch.no_grad()
+def settle(block: ConvBN, x: Tensor, bias: Tensor) -> Tensor:
+    """Set BatchNorm so that in training, too, the channels give SHARPNESS * (y + bias)."""
+    y = block.conv(x)
+    mean, variance = y.mean((0, 2, 3)), y.var((0, 2, 3))
+    block.bn.running_mean.copy_(mean)
+    block.bn.running_var.copy_(variance)
+    count = len(bias)
+    block.bn.weight[:count] = SHARPNESS * (variance[:count] + block.bn.eps).sqrt()
+    block.bn.bias[:count] = SHARPNESS * (mean[:count] + bias)
+    out: Tensor = block.act(block.bn(y))
+    return out
 
 
 @torch.no_grad()
