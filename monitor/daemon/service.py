@@ -16,10 +16,12 @@ from monitor.clock import Clock, SystemClock
 from monitor.config import MonitorConfig
 from monitor.daemon.house import House
 from monitor.daemon.status import Rooms
+from monitor.errors import DatabaseError
 from monitor.events.database import describe, open_database
 from monitor.events.restart import open_occupancies
 from monitor.events.schema import migrate
 from monitor.presence import zone_settings
+from monitor.storage.ownership import Ownership
 from monitor.telemetry import get_logger
 from monitor.web.app import create_app
 from monitor.web.server import WebServer
@@ -47,6 +49,7 @@ class Daemon:
         self._config = config
         self._clock = clock or SystemClock()
         self._stop = threading.Event()
+        self._taken_over_by = ""
 
     def run(self) -> None:
         """Start everything, watch until SIGINT or SIGTERM, stop everything."""
@@ -57,9 +60,19 @@ class Daemon:
             while not self._stop.wait(TICK_EVERY):
                 rooms.presence.tick(self._clock.now())
         log.info("stopped")
+        if self._taken_over_by:
+            raise DatabaseError(
+                f"another monitor took the database over: {self._taken_over_by}",
+                where=describe(self._config.database.url.get_secret_value()),
+                remedy="let one monitor work on a database",
+            )
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         log.info("stopping", signal=signal.Signals(number).name)
+        self._stop.set()
+
+    def _on_lost(self, owner: str) -> None:
+        self._taken_over_by = owner
         self._stop.set()
 
     def _start(self, stack: ExitStack) -> Rooms:
@@ -106,6 +119,9 @@ class Daemon:
     def _open_database(self, stack: ExitStack) -> Engine:
         url = self._config.database.url.get_secret_value()
         migrate(url)
+        ownership = Ownership(url, on_lost=self._on_lost)
+        stack.callback(ownership.release)
+        ownership.take()
         engine = open_database(url)
         stack.callback(engine.dispose)
         return engine
