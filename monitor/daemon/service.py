@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 from monitor.clock import Clock, SystemClock
 from monitor.config import MonitorConfig
 from monitor.daemon.house import House
+from monitor.daemon.record import note_configuration
 from monitor.daemon.status import Rooms
 from monitor.errors import DatabaseError
 from monitor.events.database import describe, open_database
@@ -118,12 +119,13 @@ class Daemon:
 
     def _open_database(self, stack: ExitStack) -> Engine:
         url = self._config.database.url.get_secret_value()
-        migrate(url)
         ownership = Ownership(url, on_lost=self._on_lost)
         stack.callback(ownership.release)
         ownership.take()
+        migrate(url)
         engine = open_database(url)
         stack.callback(engine.dispose)
+        note_configuration(engine, self._config, how="start")
         return engine
 
     def _take_over(self, engine: Engine, rooms: Rooms) -> None:
