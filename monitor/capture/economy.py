@@ -75,6 +75,7 @@ class Economy:
         self._kept: deque[tuple[Packet[VideoStream], Stamp]] = deque()
         self._kept_bytes = 0
         self._joined = False
+        self._lost = False
         self._looked = 0.0
         self._keyed: float | None = None
         self._repeated: int | None = None
@@ -94,7 +95,10 @@ class Economy:
         """What is to be seen now that `packet` has come, at `seconds` of media time."""
         key = packet.is_keyframe and packet.size > 0
         if key:
+            self._lost = False
             self._measure_group(seconds)
+        if self._lost:
+            return
         blindfold = self._keyed is None and seconds <= PATIENT
         if self._policy is DecodePolicy.ALL or (self._keyed is None and not blindfold):
             yield from self._feed(packet, arrived, wanted=True)
@@ -107,6 +111,12 @@ class Economy:
             if seconds - self._looked >= self._blind or self._kept_bytes > KEPT_BYTES:
                 self._looked = seconds
                 yield from self._catch_up(every=False)
+
+    def lose_track(self) -> None:
+        """A picture went by incomplete: nothing is to be decoded before the next keyframe."""
+        self._lost, self._joined = True, False
+        self._decoder.corrupt += 1
+        self._forget()
 
     def _closely(
         self, packet: Packet[VideoStream], key: bool, seconds: float, arrived: Stamp

@@ -20,6 +20,7 @@ from av.video.codeccontext import VideoCodecContext
 
 from monitor.capture.failures import Failure, SourceLostError, explain
 from monitor.capture.sources import OpenSource, Source, SourceKind, opened, source_of
+from monitor.capture.units import Slices
 from monitor.config import SourceConfig
 from monitor.errors import InputError, MonitorError, ServiceError
 from monitor.messages import OutageReason
@@ -121,7 +122,11 @@ def _watch(
     context = stream.codec_context
     sightings: list[Sighting] = []
     pixel_format: str | None = None
+    slices = Slices(context)
     for packet in _video_packets(open_source, seconds):
+        if sightings and not slices.begin(packet):
+            sightings[-1] = replace(sightings[-1], size=sightings[-1].size + packet.size)
+            continue
         if packet.is_keyframe and pixel_format is None:
             pixel_format = _decode(context, packet)
         sightings.append(_sighting(packet))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from av.packet import Packet
 from av.video.frame import VideoFrame
@@ -19,6 +19,7 @@ from monitor.capture.failures import Failure, SourceLostError, explain
 from monitor.capture.sampling import LagMeter, RateMeter, Sampler, Timeline
 from monitor.capture.sources import OpenSource, Source, SourceKind, opened, source_of
 from monitor.capture.status import FROZEN, ReaderState, ReaderStats, Status
+from monitor.capture.units import Assembler
 from monitor.clock import Clock, Stamp
 from monitor.config import CameraConfig
 from monitor.messages import Frame, Outage, OutageReason
@@ -148,13 +149,13 @@ class Reader:
         context = source.stream.codec_context
         decoder = session.decoder
         economy = Economy(self._settings, decoder, context, lambda: self._dense)
+        assembler = Assembler(context)
         last_picture = time.monotonic()
         for packet in source.container.demux(source.stream):
             if self._stop.is_set():
                 return
             corrupt, decoded = decoder.corrupt, decoder.decoded
-            arrived = self._receive(packet, source, session)
-            for pick in economy.pictures(packet, session.seconds, arrived):
+            for pick in self._picks(packet, source, session, assembler, economy):
                 self._picture(pick, source, session)
                 if self._stop.is_set():
                     return
@@ -170,6 +171,24 @@ class Reader:
                 last_picture = now
             elif now - last_picture > UNDECODABLE_LIMIT + economy.longest_wait:
                 raise SourceLostError(_EMPTY)
+
+    def _picks(
+        self,
+        packet: Packet[VideoStream],
+        source: OpenSource,
+        session: _Session,
+        assembler: Assembler,
+        economy: Economy,
+    ) -> Iterator[Pick]:
+        """What is to be seen now that `packet` has come: a picture, or one more part of it."""
+        joined = assembler.joined(packet)
+        if joined is False:
+            economy.lose_track()
+        if joined is not None:
+            return
+        arrived = self._receive(packet, source, session)
+        for unit in assembler.units(packet, session.seconds, arrived):
+            yield from economy.pictures(*unit)
 
     def _receive(self, packet: Packet[VideoStream], source: OpenSource, session: _Session) -> Stamp:
         """Take note of a packet, in its time if the file is paced; when it arrived."""

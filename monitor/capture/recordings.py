@@ -18,6 +18,7 @@ from monitor.capture.economy import Economy, Pick
 from monitor.capture.failures import explain
 from monitor.capture.sampling import Sampler, Timeline
 from monitor.capture.sources import OpenSource, file_source, opened
+from monitor.capture.units import Assembler, Unit
 from monitor.clock import MediaClock
 from monitor.config import CameraConfig
 from monitor.errors import InputError
@@ -101,15 +102,9 @@ class Recording:
         decoder = Decoder()
         context = source.stream.codec_context
         economy = Economy(self._config, decoder, context, lambda: self._dense)
-        timeline = Timeline(longest_step=inf)
-        step = 1.0 / (_rate(source.stream) or 25.0)
         try:
-            for packet in source.container.demux(source.stream):
-                if packet.size:
-                    dts = seconds_of(packet.dts, packet.time_base)
-                    self.position_s = timeline.advance(dts, step)
-                arrived = self._clock.at(self.position_s)
-                for pick in economy.pictures(packet, self.position_s, arrived):
+            for unit in self._units(source, Assembler(context), economy):
+                for pick in economy.pictures(*unit):
                     self.decoded, self.corrupt = decoder.decoded, decoder.corrupt
                     yield pick, pick.arrived.monotonic
         except av.error.FFmpegError:
@@ -117,6 +112,21 @@ class Recording:
                 raise
             log.warning("a recording breaks off", path=str(self._path), seconds=self.position_s)
         self.corrupt = decoder.corrupt
+
+    def _units(self, source: OpenSource, assembler: Assembler, economy: Economy) -> Iterator[Unit]:
+        """The packets of whole pictures, in their time."""
+        timeline = Timeline(longest_step=inf)
+        step = 1.0 / (_rate(source.stream) or 25.0)
+        for packet in source.container.demux(source.stream):
+            joined = assembler.joined(packet)
+            if joined is False:
+                economy.lose_track()
+            if joined is not None:
+                continue
+            if packet.size:
+                dts = seconds_of(packet.dts, packet.time_base)
+                self.position_s = timeline.advance(dts, step)
+            yield from assembler.units(packet, self.position_s, self._clock.at(self.position_s))
 
 
 def read_recording(

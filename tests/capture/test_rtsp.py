@@ -5,8 +5,11 @@ from __future__ import annotations
 import gc
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 from rtsp_server.clips import write_clip
 from rtsp_server.process import Clip
@@ -14,6 +17,7 @@ from structlog.testing import capture_logs
 
 from capture.observing import Watched, camera, eventually
 from monitor.capture import ReaderState
+from monitor.capture.converting import Converter
 from monitor.capture.reader import Reader
 from monitor.clock import SystemClock
 from monitor.messages import Attention
@@ -255,3 +259,33 @@ def test_reconnects_leave_nothing_behind(watch, rtsp_server, tmp_path: Path) -> 
         reader.request_stop()
         assert reader.join(2.0)
     assert levels() == before
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+def test_pictures_of_several_slices_come_whole(watch, rtsp_server, tmp_path, codec: str) -> None:
+    """The server puts parameter sets before each slice of a keyframe: FFmpeg cuts it there."""
+    path = write_clip(tmp_path / "sliced.au", codec, slices=2)
+    server = rtsp_server({"cam": Clip(path, codec)})
+    policies = ("keyframes", "adaptive", "all")
+    watched = watch({each: camera(server.url("cam"), decode=each) for each in policies})
+    eventually(lambda: all(len(watched.frames[each]) >= 4 for each in policies), 12.0)
+    true = {rgb.tobytes() for rgb in whole_pictures(path, codec)}
+    for policy in policies:
+        assert watched.reasons(policy) == []
+        assert watched.stats(policy).frames_corrupt == 0
+        assert all(frame.picture.tobytes() in true for frame in watched.frames[policy])
+    assert watched.stats("adaptive").group == pytest.approx(1.0, abs=0.4)
+    assert watched.stats("all").fps == pytest.approx(15.0, abs=4.0)
+
+
+def whole_pictures(path: Path, codec: str) -> Iterator[np.ndarray]:
+    """A clip's pictures in RGB, each decoded from all of its data."""
+    data, context = path.read_bytes(), av.CodecContext.create(codec.replace("h265", "hevc"), "r")
+    packets: list[av.Packet | None] = []
+    while data:
+        size = int.from_bytes(data[:4], "big")
+        packets.append(av.Packet(data[4 : 4 + size]))
+        data = data[4 + size :]
+    for packet in [*packets, None]:
+        for decoded in context.decode(packet):
+            yield Converter().full(decoded)

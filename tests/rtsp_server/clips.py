@@ -24,7 +24,7 @@ def picture(index: int, width: int = 320, height: int = 240) -> np.ndarray:
 
 
 def encode(
-    codec: str, *, frames: int, fps: int, gop: int, width: int, height: int
+    codec: str, *, frames: int, fps: int, gop: int, width: int, height: int, slices: int = 1
 ) -> Iterator[bytes]:
     """The access units of a clip, each a byte stream with its headers before keyframes."""
     context = av.CodecContext.create(ENCODERS[codec], "w")
@@ -35,7 +35,7 @@ def encode(
     if codec != "mjpeg":
         context.gop_size = gop
         context.max_b_frames = 0
-        context.options = _options(codec, gop)
+        context.options = _options(codec, gop, slices)
     for index in range(frames):
         frame = av.VideoFrame.from_ndarray(picture(index, width, height), format="rgb24")
         frame.pts, frame.time_base = index, Fraction(1, fps)
@@ -53,11 +53,13 @@ def write_clip(
     frames: int = 30,
     fps: int = 15,
     gop: int = 15,
+    slices: int = 1,
 ) -> Path:
     """A clip for server.py; with several sizes the resolution changes every `frames`."""
     with path.open("wb") as file:
         for width, height in sizes:
-            for unit in encode(codec, frames=frames, fps=fps, gop=gop, width=width, height=height):
+            how = {"frames": frames, "fps": fps, "gop": gop, "slices": slices}
+            for unit in encode(codec, width=width, height=height, **how):
                 file.write(struct.pack(">I", len(unit)) + unit)
     return path
 
@@ -90,9 +92,11 @@ def write_video(
     return path
 
 
-def _options(codec: str, gop: int) -> dict[str, str]:
+def _options(codec: str, gop: int, slices: int = 1) -> dict[str, str]:
     common = {"preset": "ultrafast", "tune": "zerolatency", "crf": "30"}
     if codec == "h265":
-        quiet = "log-level=none:pools=none:frame-threads=1:repeat-headers=1:bframes=0"
+        pools = "none" if slices == 1 else "1"  # without a thread, x265 crashes on slices
+        quiet = f"log-level=none:pools={pools}:frame-threads=1:repeat-headers=1:bframes=0"
+        quiet += f":slices={slices}"
         return common | {"x265-params": f"{quiet}:keyint={gop}:min-keyint={gop}:scenecut=0"}
-    return common | {"sc_threshold": "0", "threads": "1"}
+    return common | {"sc_threshold": "0", "threads": "1", "slices": str(slices)}
