@@ -7,6 +7,7 @@ The logits recorded here come from timm 1.0.31 on PyTorch 2.13 (`resnet50d`, `re
 from __future__ import annotations
 
 import zlib
+from pathlib import Path
 
 import numpy as np
 import paddle
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from paddle import nn
 
 from monitor.training.networks import NETWORKS, build_network
+from monitor.training.pretrained import load_pretrained
 
 SWIN = "SwinTransformer_tiny_patch4_window7_224"
 
@@ -32,6 +34,13 @@ TIMM_LOGITS = {
         [0.43289, 0.52647, -0.66316, -0.78612, -1.32443],
     ],
 }
+
+MOBILENET_LOGITS = [
+    [0.07991, 0.34848, -0.25180, 0.03612, 0.17025],
+    [0.06304, 0.33417, -0.24112, -0.01473, 0.17479],
+]
+"""MobileNetV3 small x0.35, written anew from the paper's table 2 in PyTorch's functional form with
+PaddleClas's gates (0.2 x + 0.5), hard-swish on the pooled 1280, features times 0.8."""
 
 PUBLISHED_MILLIONS = {
     "PPLCNet_x0_25": 1.5,
@@ -108,6 +117,40 @@ def test_forward_equals_timm(name: str) -> None:
     with paddle.no_grad():
         logits = filled(name)(paddle.to_tensor(pictures)).numpy()
     np.testing.assert_allclose(logits, TIMM_LOGITS[name], atol=3e-5)
+
+
+def test_mobilenet_equals_one_written_from_the_paper() -> None:
+    # Loud pictures: made-up weights damp what comes in, and logits should hang on it.
+    pictures = 300 * np.random.default_rng(7).standard_normal((2, 3, 64, 64)).astype(np.float32)
+    with paddle.no_grad():
+        logits = filled("MobileNetV3_small_x0_35")(paddle.to_tensor(pictures)).numpy()
+    np.testing.assert_allclose(logits, MOBILENET_LOGITS, atol=3e-5)
+
+
+def test_swin_takes_pdparams_of_paddleclas(tmp_path: Path) -> None:
+    """PaddleClas saves two computed tables beside the weights; they must not be in the way."""
+    theirs = {
+        name: paddle.to_tensor(made_up(name, tuple(tensor.shape)))
+        for name, tensor in build_network(SWIN, 5).state_dict().items()
+    }
+    tables = set()
+    for stage, depth in enumerate((2, 2, 6, 2)):
+        for block in range(depth):
+            place = f"layers.{stage}.blocks.{block}"
+            tables.add(f"{place}.attn.relative_position_index")
+            if block % 2 and stage < 3:
+                tables.add(f"{place}.attn_mask")
+    theirs |= {name: paddle.zeros([49, 49]) for name in tables}
+    paddle.save(theirs, str(tmp_path / "swin.pdparams"))
+    network = build_network(SWIN, 5)
+    report = load_pretrained(network, tmp_path / "swin.pdparams")
+    assert report.fresh == ()
+    assert set(report.unused) == tables
+    network.eval()
+    pictures = np.random.default_rng(7).standard_normal((2, 3, 224, 224)).astype(np.float32)
+    with paddle.no_grad():
+        logits = network(paddle.to_tensor(pictures)).numpy()
+    np.testing.assert_allclose(logits, TIMM_LOGITS[SWIN], atol=3e-5)
 
 
 @pytest.mark.parametrize("name", PUBLISHED_MILLIONS)
