@@ -80,6 +80,15 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
+class Photo:
+    """One picture of a camera's better stream, taken on demand, for people only."""
+
+    camera: str
+    stamp: Stamp
+    picture: Picture
+
+
+@dataclass(frozen=True, slots=True)
 class Score:
     """P(someone) of one zone of one frame, in [0, 1]."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from monitor.capture.photographer import Photographer
 from monitor.capture.recordings import (
     Recording,
     RecordingInfo,
@@ -13,6 +14,7 @@ from monitor.capture.status import ReaderState, ReaderStats
 
 __all__ = [
     "CaptureRoom",
+    "Photographer",
     "ReaderState",
     "ReaderStats",
     "Recording",

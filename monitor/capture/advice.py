@@ -34,10 +34,14 @@ _CHEAP_FORMATS = frozenset({"yuv420p", "yuvj420p", None})
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One camera of the `cameras:` section. `url` as it may be shown, `notes` as comments."""
+    """One camera of the `cameras:` section. URLs as they may be shown, `notes` as comments.
+
+    `snapshot_url`: the better stream, for pictures of events.
+    """
 
     name: str
     url: str
+    snapshot_url: str | None = None
     sample_fps: float | None = None
     transport: Transport = Transport.TCP
     notes: tuple[str, ...] = ()
@@ -143,6 +147,8 @@ def _lines(each: Entry) -> list[str]:
     lines = [f"  {_scalar(each.name)}:"]
     lines += [f"    # {' '.join(note.split())}" for note in each.notes]
     lines += ["    source:", f"      url: {_scalar(each.url)}"]
+    if each.snapshot_url is not None:
+        lines.append(f"      snapshot_url: {_scalar(each.snapshot_url)}")
     if each.transport is not Transport.TCP:
         lines.append(f"      transport: {each.transport}")
     if each.sample_fps is not None:

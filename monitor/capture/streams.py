@@ -15,15 +15,24 @@ MIN_WIDTH = 480
 
 
 def stream_entry(profiles: Sequence[Profile], *, name: str, user: str) -> Entry | None:
-    """The entry that watches the smallest stream that does; None if no stream has an address."""
+    """The entry that watches the smallest stream that does, with snapshots from the best.
+
+    None if no stream has an address.
+    """
     usable = sorted((each for each in profiles if each.url), key=_pixels)
     if not usable:
         return None
     watched = next((each for each in usable if _width(each) >= MIN_WIDTH), usable[-1])
     notes = [f"watched: {_words(watched)}"]
-    if (best := usable[-1]) is not watched:
-        notes.append(f"main stream: {_words(best)}, {_url(best, user)}")
-    return Entry(name=name, url=_url(watched, user), notes=tuple(notes))
+    if (best := usable[-1]) is watched:
+        return Entry(name=name, url=_url(watched, user), notes=tuple(notes))
+    notes.append(f"snapshots: {_words(best)}")
+    return Entry(
+        name=name,
+        url=_url(watched, user),
+        snapshot_url=_url(best, user),
+        notes=tuple(notes),
+    )
 
 
 def stream_row(profile: Profile) -> dict[str, Any]:

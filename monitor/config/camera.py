@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, SecretStr, field_validator
 
 from monitor.config.base import ConfigModel, Duration
+from monitor.config.guards import GuardConfig
 from monitor.config.presence import PresenceConfig
 from monitor.config.urls import check_source
 
@@ -99,6 +100,10 @@ class SourceConfig(ConfigModel):
     """rtsp(s)://…, http(s)://… (MJPEG), a file path, or a webcam such as /dev/video0. Kept
     secret: it may hold a password."""
 
+    snapshot_url: SecretStr | None = None
+    """The camera's better stream, or its still picture (http://…/image.jpg): an event's snapshot
+    is taken from it on demand, while `url` is the small stream that is watched all day."""
+
     transport: Transport = Transport.TCP
     """RTSP only: TCP, or UDP."""
 
@@ -120,10 +125,11 @@ class SourceConfig(ConfigModel):
     max_lag: Duration = Field(default=5.0, ge=0.5, le=600.0)
     """How far a live stream may fall behind its own clock before it is opened anew."""
 
-    @field_validator("url")
+    @field_validator("url", "snapshot_url")
     @classmethod
-    def _known_scheme(cls, url: SecretStr) -> SecretStr:
-        check_source(url.get_secret_value())
+    def _known_scheme(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            check_source(url.get_secret_value())
         return url
 
 
@@ -159,6 +165,9 @@ class CameraSettings(ConfigModel):
 
     presence: PresenceConfig = PresenceConfig()
     """How scores become presence."""
+
+    guards: GuardConfig = GuardConfig()
+    """What happens to the picture itself: switched light, a covered or moved camera, darkness."""
 
     enabled: bool = True
     """False keeps the entry but starts no reader."""

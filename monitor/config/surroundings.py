@@ -48,8 +48,14 @@ def _check_model(named: Path) -> Iterator[Finding]:
 
 
 def _check_source(name: str, camera: CameraConfig) -> Iterator[Finding]:
-    path: KeyPath = ("cameras", name, "source", "url")
-    url = camera.source.url.get_secret_value()
+    source, path = camera.source, ("cameras", name, "source")
+    yield from _check_address((*path, "url"), source.url.get_secret_value(), camera)
+    if source.snapshot_url is not None:
+        address = source.snapshot_url.get_secret_value()
+        yield from _check_address((*path, "snapshot_url"), address, camera)
+
+
+def _check_address(path: KeyPath, url: str, camera: CameraConfig) -> Iterator[Finding]:
     kind = source_kind(url)
     if kind is SourceKind.WEBCAM and camera.enabled and not Path(url).exists():
         yield path, f"{url} is not there now", "plug it in, or see ls /dev/video*", Severity.WARNING

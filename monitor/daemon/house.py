@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import Engine
 
 from monitor.alerts.room import AlertRoom
-from monitor.capture import CaptureRoom
+from monitor.capture import CaptureRoom, Photographer
 from monitor.clock import Clock
 from monitor.config import MonitorConfig
 from monitor.daemon.book import DatabaseBook
@@ -27,7 +27,7 @@ from monitor.events.writer import Commit, EventWriter
 from monitor.imaging import jpeg
 from monitor.inference.pool import InferencePool
 from monitor.jobs import JobRoom
-from monitor.messages import Attention, Frame, Outage, Progress, Score, Transition
+from monitor.messages import Attention, Frame, Outage, Photo, Progress, Score, Transition
 from monitor.presence import PresenceRoom
 
 PICTURE_PATIENCE = 3.0
@@ -47,10 +47,12 @@ class House:
         self._pool = self._make_pool()
         self._presence = self._make_presence()
         self._capture = self._make_capture()
+        self._photographer = self._make_photographer()
         self._jobs = self._make_jobs()
         self._history = self._make_history()
         self.rooms = Rooms(
             capture=self._capture,
+            photographer=self._photographer,
             pool=self._pool,
             presence=self._presence,
             writer=self._writer,
@@ -91,6 +93,7 @@ class House:
             self._config.cameras,
             on_message=self._on_message,
             on_attention=self._on_attention,
+            on_peak=self._on_peak,
             encode=encode if snapshots.enabled else None,
             model_id=self._pool.model_id,
         )
@@ -100,6 +103,14 @@ class House:
             self._config.cameras,
             on_frame=self._on_frame,
             on_outage=self._on_outage,
+            clock=self._clock,
+            max_side=self._config.snapshots.max_side,
+        )
+
+    def _make_photographer(self) -> Photographer:
+        return Photographer(
+            self._config.cameras,
+            on_photo=self._on_photo,
             clock=self._clock,
             max_side=self._config.snapshots.max_side,
         )
@@ -145,6 +156,14 @@ class House:
     def _on_message(self, message: Transition | Progress) -> None:
         """Presence has something to keep; in the thread that brought the news. Must not block."""
         self._writer.put(message)
+
+    def _on_peak(self, camera: str) -> None:
+        """Presence has never seen more of an occupancy: a photo is worth it. Must not block."""
+        self._photographer.request(camera)
+
+    def _on_photo(self, photo: Photo) -> None:
+        """The photographer has a better picture; in its own thread."""
+        self._presence.on_photo(photo)
 
     def _on_attention(self, attention: Attention) -> None:
         """Presence wants a camera looked at closely, or no longer. Must not block."""

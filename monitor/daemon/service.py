@@ -99,6 +99,7 @@ class Daemon:
             server.start(create_app(house.status, house.book, intake=rooms.alerts.intake))
         stack.callback(rooms.presence.checkpoint)
         stack.callback(rooms.capture.stop)
+        stack.callback(rooms.photographer.stop)
         rooms.capture.start()
         log.info(
             "watching",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from monitor.alerts.room import AlertRoom
-from monitor.capture import CaptureRoom, ReaderState, ReaderStats
+from monitor.capture import CaptureRoom, Photographer, ReaderState, ReaderStats
 from monitor.clock import Clock, Stamp
 from monitor.config import CameraConfig, MonitorConfig
 from monitor.daemon.journal import Journal
@@ -35,6 +35,7 @@ class Rooms:
     """What the daemon has wired."""
 
     capture: CaptureRoom
+    photographer: Photographer
     pool: InferencePool
     presence: PresenceRoom
     writer: EventWriter

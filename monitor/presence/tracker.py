@@ -11,16 +11,24 @@ from monitor.config.presence import PresenceConfig
 from monitor.messages import (
     EndReason,
     OpenOccupancy,
+    Picture,
     PresenceState,
     Progress,
     Score,
+    Summary,
     Transition,
 )
 from monitor.presence import attention, machine
+from monitor.presence.background import Levels
+from monitor.presence.guards import Sight
 from monitor.presence.machine import Change, Observation, Pending, ZoneState
 from monitor.presence.occupancy import Encode, Occupancy
 from monitor.presence.reading import thresholds
 from monitor.presence.report import Told, report
+from monitor.presence.sense import Sensed, ZoneSense
+
+CLEAR_SIGHT = Sight()
+"""Of a picture that nothing is known of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +37,8 @@ class ZoneStatus:
 
     `smoothed` is the level that is compared with the thresholds: the average, in mode evidence
     the belief. It and `score` are None while the zone is UNKNOWN for want of a signal. `since` is
-    back-dated to the evidence. `late` counts scores that came out of order and were ignored,
+    back-dated to the evidence. `explained`: the background scores up to there, None while nothing
+    is explained by it. `late` counts scores that came out of order and were ignored,
     `invalid` those that were no number in [0, 1].
     """
 
@@ -46,13 +55,15 @@ class ZoneStatus:
     event_id: UUID | None
     late: int
     invalid: int
+    explained: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What all trackers of a room share.
 
-    `progress_every`: seconds between two Progress messages of an occupancy.
+    `progress_every`: seconds between two Progress messages of an occupancy. `on_peak` hears which
+    camera shows more of an open occupancy than ever: its better stream is worth a look.
     """
 
     emit: Callable[[Transition | Progress], None]
@@ -60,6 +71,7 @@ class Surroundings:
     encode: Encode | None
     model_id: str
     progress_every: float
+    on_peak: Callable[[str], None] = lambda _camera: None
 
 
 class ZoneTracker:
@@ -73,6 +85,8 @@ class ZoneTracker:
         self._settings = settings
         self._in_force = settings.model_dump(mode="json")
         self._around = around
+        self._sense = ZoneSense(settings)
+        self._raw: float | None = None
         self._state = ZoneState()
         self._told = Told()
         self._event_id: UUID | None = None
@@ -91,8 +105,21 @@ class ZoneTracker:
         """How closely the zone must be looked at."""
         return attention.need_of(self._state, self._settings)
 
-    def on_score(self, score: Score) -> None:
-        """Take one score in; its time is that of its frame."""
+    @property
+    def levels(self) -> Levels:
+        """What the zone is known to score when nobody is there."""
+        return self._sense.levels
+
+    def remember(self, levels: Levels) -> None:
+        """Take over what an earlier process knew of that; call before the first score."""
+        self._sense.remember(levels)
+
+    def forget(self) -> None:
+        """The camera was moved: what is known of the empty zone holds no longer."""
+        self._sense.forget()
+
+    def on_score(self, score: Score, sight: Sight = CLEAR_SIGHT) -> None:
+        """Take one score in; its time is that of its frame, `sight` how far that can be trusted."""
         try:
             observation = Observation(score.frame.stamp, score.value)
         except ValueError:
@@ -105,7 +132,14 @@ class ZoneTracker:
             return
         # A gap closes the old occupancy before this score may count for a new one.
         self.tick(observation.at)
-        self._take(score, observation)
+        sensed = self._sense.sense(score, observation.at, sight, self._state.presence)
+        if sensed.recanted is not None:
+            self._state = machine.recanted(self._state, sensed.recanted)
+        if sensed.unseeing:
+            self._state = machine.lost(self._state, observation.at)
+            return
+        self._raw = score.value
+        self._take(score, sensed)
 
     def on_outage(self, at: Stamp) -> None:
         """The camera is not seen since `at`."""
@@ -121,20 +155,27 @@ class ZoneTracker:
 
     def checkpoint(self) -> None:
         """Send a Progress of the open occupancy, if there is one."""
-        event_id, occupancy, seen = self._event_id, self._occupancy, self._state.seen
-        if event_id is None or occupancy is None or seen is None:
-            return
-        self._reported = seen
-        self._around.emit(
-            Progress(
-                event_id,
-                self._camera,
-                self._zone,
-                seen=seen,
-                summary=occupancy.summary(),
-                snapshot=occupancy.new_snapshot(),
-            )
-        )
+        if self._event_id is not None and self._occupancy is not None:
+            snapshot = self._occupancy.new_snapshot()
+            self._tell_progress(self._event_id, self._occupancy.summary(), snapshot)
+            if snapshot is not None:
+                self._around.on_peak(self._camera)
+
+    def illustrate(self, picture: Picture) -> None:
+        """Let `picture` show the open occupancy, if the last score says that somebody is there.
+
+        It was not scored itself: of a visitor who has just left, the watched stream's picture
+        shows more.
+        """
+        encode, evident = self._around.encode, self._state.evidence == self._state.seen
+        if self._event_id is not None and self._occupancy is not None and encode and evident:
+            self._tell_progress(self._event_id, self._occupancy.summary(), encode(picture))
+
+    def _tell_progress(self, event_id: UUID, summary: Summary, snapshot: bytes | None) -> None:
+        seen = self._state.seen
+        if seen is not None:
+            self._reported = seen
+            self._around.emit(Progress(event_id, self._camera, self._zone, seen, summary, snapshot))
 
     def resume(self, found: OpenOccupancy) -> None:
         """Go on with an occupancy that a restart interrupted (stamps of this run's clock)."""
@@ -153,7 +194,7 @@ class ZoneTracker:
             zone=self._zone,
             state=self._told.presence,
             pending=self._pending(),
-            score=state.score,
+            score=self._raw if state.score is not None else None,
             smoothed=state.smoothed,
             enter_threshold=enter,
             exit_threshold=leave,
@@ -162,6 +203,7 @@ class ZoneTracker:
             event_id=self._event_id,
             late=self._late,
             invalid=self._invalid,
+            explained=self._sense.explained,
         )
 
     def _pending(self) -> Pending | None:
@@ -171,9 +213,9 @@ class ZoneTracker:
         opening = withheld.current is PresenceState.OCCUPIED
         return Pending.DWELLING if opening else Pending.LINGERING
 
-    def _take(self, score: Score, observation: Observation) -> None:
-        at = observation.at
-        changes = self._settle(machine.step(self._state, observation, self._settings))
+    def _take(self, score: Score, sensed: Sensed) -> None:
+        observation, at = sensed.observation, sensed.observation.at
+        changes = self._settle(machine.step(self._state, observation, self._settings, sensed.hold))
         opening = next(
             (i for i, each in enumerate(changes) if each.current is PresenceState.OCCUPIED),
             len(changes),
@@ -235,6 +277,8 @@ class ZoneTracker:
         if change.previous is PresenceState.OCCUPIED:
             self._event_id = self._occupancy = None
         self._around.emit(transition)
+        if change.current is PresenceState.OCCUPIED and transition.snapshot is not None:
+            self._around.on_peak(self._camera)
 
     def _report_progress(self, now: Stamp) -> None:
         """Send a Progress if an occupancy goes on and the last one is long enough ago."""

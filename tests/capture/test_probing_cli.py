@@ -182,7 +182,10 @@ def test_discovery_lists_cameras_and_writes_their_entries(
     assert (name, others) == ("bold-Dock-3", [])
     assert camera.source.url.get_secret_value().startswith("rtsp://admin:${CAMERA_PASSWORD}@")
     assert camera.source.url.get_secret_value().endswith(":554/sub")
-    assert "# main stream: H264 1920×1080, 25 frames a second" in written.stdout
+    better = camera.source.snapshot_url
+    assert better is not None
+    assert better.get_secret_value().endswith(":554/main")
+    assert "# snapshots: H264 1920×1080, 25 frames a second" in written.stdout
     assert json.loads(rows)["streams"][1]["gov"] == 60
     assert "geheim" not in plain.output + written.output + rows
 

@@ -22,6 +22,7 @@ from monitor.messages import (
     OpenOccupancy,
     Outage,
     OutageReason,
+    Photo,
     Picture,
     PresenceState,
     Progress,
@@ -409,3 +410,30 @@ def test_scores_and_ticks_may_come_from_different_threads() -> None:
     told = here.transitions()
     assert [t.current for t in told] == [OCCUPIED, UNKNOWN] * 50
     assert len({t.event_id for t in told}) == 50
+
+
+def test_a_photo_shows_an_occupancy_while_its_last_score_says_someone() -> None:
+    peaks: list[str] = []
+    said: list[Transition | Progress] = []
+    room = PresenceRoom(
+        {"dock": CameraConfig(source=SOURCE, presence=PRESENCE)},
+        on_message=said.append,
+        on_peak=peaks.append,
+        encode=lambda picture: bytes([int(picture[0, 0, 0])]),
+    )
+    photo = Photo("dock", at(0.0), np.full((1, 1, 3), 77, np.uint8))
+    room.on_photo(photo)
+    for tenth in range(20):
+        room.on_score(score(tenth / 10, 0.9))
+    opened = said[-1]
+    assert isinstance(opened, Transition)
+    assert peaks == ["dock"]
+    room.on_photo(photo)
+    shown = said[-1]
+    assert isinstance(shown, Progress)
+    assert (shown.event_id, shown.snapshot) == (opened.event_id, bytes([77]))
+    assert peaks == ["dock"]  # a photo asks for no photo
+    room.on_score(score(2.1, 0.01))
+    before = len(said)
+    room.on_photo(photo)  # whoever was there may have left
+    assert len(said) == before
