@@ -77,3 +77,47 @@ Duration = Annotated[
     ),
 ]
 """A span of time: seconds as float, written as `1.5s` and the like."""
+
+_BYTES = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+_BYTES |= {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]i?b|b)", re.IGNORECASE)
+
+
+def parse_size(value: Any) -> Any:
+    """Bytes from `500MB`, `1.5 GiB` or a plain number of bytes.
+
+    Raises ValueError for text that is no size; other types are left to pydantic.
+    """
+    if isinstance(value, bool):
+        raise ValueError(f"{str(value).lower()} is no size; write 500MB, 20GB or 1.5TiB")
+    if not isinstance(value, str):
+        return value
+    match = _SIZE.fullmatch(value.strip())
+    if match is None:
+        raise ValueError("this is no size; write 500MB, 20GB or 1.5TiB")
+    return int(float(match[1]) * _BYTES[match[2].lower()])
+
+
+def format_size(count: float) -> str:
+    """`1500000` as `1.5MB`."""
+    for unit in ("TB", "GB", "MB", "kB"):
+        size = _BYTES[unit.lower()]
+        if count >= size:
+            return f"{count / size:.3g}{unit}"
+    return f"{count:g}B"
+
+
+Size = Annotated[
+    int,
+    BeforeValidator(parse_size),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 0},
+                {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*([kKmMgGtT][iI]?)?[bB]\s*$"},
+            ],
+            "description": "Bytes, or text such as 500MB, 20GB, 1.5TiB.",
+        }
+    ),
+]
+"""An amount of storage: bytes as int, written as `20GB` and the like."""

@@ -14,7 +14,7 @@ from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 from pydantic import BaseModel, BeforeValidator, SecretStr
 from pydantic_core import ErrorDetails
 
-from monitor.config.base import format_duration, parse_duration
+from monitor.config.base import format_duration, format_size, parse_duration, parse_size
 from monitor.config.problems import KeyPath
 
 _BOUNDS = {
@@ -47,6 +47,11 @@ class Slot:
     def is_duration(self) -> bool:
         """Whether it is a span of time."""
         return any(isinstance(x, BeforeValidator) and x.func is parse_duration for x in self.limits)
+
+    @property
+    def is_size(self) -> bool:
+        """Whether it is an amount of storage."""
+        return any(isinstance(x, BeforeValidator) and x.func is parse_size for x in self.limits)
 
     @property
     def model(self) -> type[BaseModel] | None:
@@ -84,7 +89,10 @@ def _optional(slot: Slot) -> Slot:
     """`X | None` takes what X takes."""
     arms = [kind for kind in get_args(slot.kind) if kind is not NoneType]
     optional = get_origin(slot.kind) in (Union, UnionType) and len(arms) == 1
-    return Slot(arms[0], slot.limits, slot.description) if optional else slot
+    if not optional:
+        return slot
+    inner = _unwrapped(arms[0])
+    return Slot(inner.kind, (*inner.limits, *slot.limits), slot.description)
 
 
 def _unwrapped(kind: Any) -> Slot:
@@ -167,6 +175,8 @@ def allowed_text(slot: Slot | None) -> str:
         return f"keys {', '.join(slot.model.model_fields)}"
     if slot.is_duration:
         return _ranged("a duration such as 1.5s, 10m or 2h", slot, format_duration)
+    if slot.is_size:
+        return _ranged("a size such as 500MB or 20GB", slot, format_size)
     if choices := _choices(slot.kind):
         return " or ".join([", ".join(choices[:-1]), choices[-1]] if choices[1:] else choices)
     simple = {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field, SecretStr
 
-from monitor.config.base import ConfigModel, Duration
+from monitor.config.base import ConfigModel, Duration, Size
 
 
 class DatabaseConfig(ConfigModel):
@@ -40,7 +40,7 @@ class HistoryConfig(ConfigModel):
 
 
 class RetentionConfig(ConfigModel):
-    """When things are deleted."""
+    """When things are deleted: by age, and the oldest first where there is too much."""
 
     events: Duration = Field(default=90 * 86400.0, gt=0.0)
     """Age at which closed events go, with their snapshots."""
@@ -50,3 +50,15 @@ class RetentionConfig(ConfigModel):
 
     score_history: Duration = Field(default=30 * 86400.0, gt=0.0)
     """Age at which the score history goes."""
+
+    alerts: Duration = Field(default=365 * 86400.0, gt=0.0)
+    """Age at which alerts, what people did with them, ended grants and door events go."""
+
+    max_events: int | None = Field(default=None, ge=1)
+    """Most closed events kept."""
+
+    max_disk: Size | None = Field(default=None, ge=1)
+    """Most bytes of snapshots and, with SQLite, the database: snapshots go first."""
+
+    min_free: Size | None = Field(default=None, ge=1)
+    """Free bytes the snapshots' disk shall have: older snapshots go, those of the last day stay."""
