@@ -14,21 +14,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Engine, and_, func, or_, select, update
+from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session, aliased
 
+from monitor.alerts.backlog import Backlog, Due, Result
 from monitor.alerts.limits import Breaker, Rate, backoff
-from monitor.alerts.models import AlertRow, DeliveryRow
-from monitor.alerts.notices import Channel, Notice, RefusedError, UnavailableError
+from monitor.alerts.notices import Channel, RefusedError, UnavailableError
 from monitor.alerts.outbox import DeliveryState
 from monitor.alerts.turnstile import Turnstile
 from monitor.clock import Clock
-from monitor.storage.database import explain, writing
+from monitor.storage.database import explain
 from monitor.telemetry import get_logger, redact
-
-BATCH = 32
-"""Deliveries noted in one transaction: what a kill -9 may send twice."""
 
 NOTE_EVERY = 0.25
 """Seconds after which results are noted before the batch is over."""
@@ -60,25 +56,6 @@ class ChannelStats:
     latencies: Sequence[float]
 
 
-@dataclass(frozen=True, slots=True)
-class _Due:
-    id: int
-    place: str
-    attempts: int
-    owed_since: datetime
-    notice: Notice
-
-
-@dataclass(frozen=True, slots=True)
-class _Result:
-    """What to note of a delivery: sent, dead, or when to try again."""
-
-    id: int
-    state: DeliveryState
-    at: datetime
-    error: str
-
-
 class Dispatcher:
     """Delivers what one channel owes."""
 
@@ -97,13 +74,12 @@ class Dispatcher:
         self.name = name
         self._kind = kind
         self._channel = channel
-        self._engine = writing(engine)
+        self._url = engine.url
+        self._backlog = Backlog(engine, name, picture=picture, turnstile=turnstile)
         self._clock = clock
-        self._picture = picture
-        self._turnstile = turnstile
         self._breaker = Breaker(random.random)
         self._rate = Rate(per_minute)
-        self._unsettled: list[_Result] = []
+        self._unsettled: list[Result] = []
         self._recovered = False
         self._news = threading.Event()
         self._stopping = threading.Event()
@@ -150,7 +126,7 @@ class Dispatcher:
                 pause = self._turn()
             except SQLAlchemyError as error:
                 log.error("the outbox cannot be used", channel=self.name,
-                          reason=explain(error, self._engine.url).what)  # fmt: skip
+                          reason=explain(error, self._url).what)  # fmt: skip
                 pause = POLL
             except Exception:
                 log.exception("a channel stumbled", channel=self.name)
@@ -167,7 +143,7 @@ class Dispatcher:
         if (wait := self._breaker.wait(self._now())) > 0.0:
             return wait
         self._probe()
-        batch = self._due(trial=self._breaker.open)
+        batch = self._due()
         blocked, noted = set[str](), self._now()
         for due in batch:
             if due.place in blocked:
@@ -208,7 +184,7 @@ class Dispatcher:
                 return False
         return not self._stopping.is_set()
 
-    def _try(self, due: _Due) -> bool:
+    def _try(self, due: Due) -> bool:
         """One try; whether the zone's next one may follow."""
         try:
             self._channel.send(due.notice)
@@ -233,7 +209,7 @@ class Dispatcher:
         self._probed = self._now()
         return True
 
-    def _failed(self, due: _Due, error: Exception) -> None:
+    def _failed(self, due: Due, error: Exception) -> None:
         known = isinstance(error, UnavailableError)
         said = redact(str(error) if known else f"{type(error).__name__}: {error}")[:200]
         self._breaker.failed(self._now())
@@ -245,134 +221,29 @@ class Dispatcher:
             log.warning("a channel does not work", channel=self.name, reason=said)
         self._trouble = said
 
-    def _note(self, due: _Due, state: DeliveryState, at: datetime, error: str) -> None:
-        self._unsettled.append(_Result(due.id, state, at, redact(error)[:255]))
+    def _note(self, due: Due, state: DeliveryState, at: datetime, error: str) -> None:
+        self._unsettled.append(Result(due.id, state, at, redact(error)[:255]))
 
-    def _due(self, *, trial: bool) -> list[_Due]:
-        """What may be tried now, in order; zones whose earlier delivery waits are left out.
-
-        For the `trial` of a channel that does not work it is the first one of some zone, even if
-        it waits for its next try, for it was the channel that failed; the zone tried least goes
-        first, so that one delivery that always fails does not keep the channel closed.
-        """
+    def _due(self) -> list[Due]:
+        """What may be tried now; what is too old is noted as dead."""
         now = self._clock.now().utc
-        earlier = aliased(DeliveryRow)
-        pending = DeliveryState.PENDING.value
-        waiting = (
-            select(earlier.place)
-            .where(
-                earlier.channel == self.name,
-                earlier.state == pending,
-                earlier.next_attempt_at > now,
-                earlier.attempts > 0,
-            )
-            .distinct()
-        )
-        heads = (
-            select(func.min(earlier.id))
-            .where(
-                earlier.channel == self.name,
-                earlier.state == pending,
-                or_(earlier.next_attempt_at <= now, earlier.attempts > 0),
-            )
-            .group_by(earlier.place)
-        )
-        due = DeliveryRow.next_attempt_at <= now
-        query = (
-            select(DeliveryRow, AlertRow)
-            .join(AlertRow, AlertRow.id == DeliveryRow.alert_id)
-            .where(
-                DeliveryRow.channel == self.name,
-                DeliveryRow.state == pending,
-                DeliveryRow.id.in_(heads)
-                if trial
-                else and_(due, DeliveryRow.place.not_in(waiting)),
-            )
-            .order_by(*([DeliveryRow.attempts] if trial else []), DeliveryRow.id)
-            .limit(1 if trial else BATCH)
-        )
-        with Session(self._engine.execution_options(writes=False)) as session:
-            found = session.execute(query).all()
-            batch = [self._make_due(session, row, alert) for row, alert in found
-                     if row.expires_at > now]  # fmt: skip
-        self._expire([row for row, _ in found if row.expires_at <= now], now)
-        return batch
+        found = self._backlog.due(now, trial=self._breaker.open)
+        for due in found:
+            if due.expires_at <= now:
+                self._expire(due, now)
+        return [due for due in found if due.expires_at > now]
 
-    def _expire(self, rows: Sequence[DeliveryRow], now: datetime) -> None:
-        for row in rows:
-            why = f"expired; {row.last_error}" if row.last_error else "expired"
-            self._unsettled.append(_Result(row.id, DeliveryState.DEAD, now, why[:255]))
-            self._dead += 1
-            log.error("an alert expired undelivered", channel=self.name, alert=str(row.alert_id))
-
-    def _make_due(self, session: Session, row: DeliveryRow, alert: AlertRow) -> _Due:
-        event_id = alert.event_id
-        notice = Notice(
-            id=alert.id,
-            key=row.key,
-            rule=alert.rule,
-            trigger=alert.trigger,
-            severity=alert.severity,
-            camera=alert.camera,
-            zone=alert.zone,
-            at=alert.at,
-            title=alert.title,
-            reasons=tuple(alert.reasons),
-            count=alert.count,
-            members=_members(session, alert),
-            event_id=event_id,
-            attempt=row.attempts + 1,
-            picture=lambda: self._picture(event_id) if event_id else None,
-        )
-        owed = max(alert.window_until or row.created_at, row.created_at)
-        return _Due(row.id, row.place, row.attempts, owed, notice)
+    def _expire(self, due: Due, now: datetime) -> None:
+        why = f"expired; {due.last_error}" if due.last_error else "expired"
+        self._note(due, DeliveryState.DEAD, now, why)
+        self._dead += 1
+        log.error("an alert expired undelivered", channel=self.name, alert=str(due.notice.id))
 
     def _settle(self) -> None:
         """Note results; they stay in hand until the database has taken them."""
         if not self._unsettled and not self._recovered:
             return
-        with self._turnstile.writing(), Session(self._engine) as session, session.begin():
-            for result in self._unsettled:
-                again = result.state is DeliveryState.PENDING
-                session.execute(
-                    update(DeliveryRow)
-                    .where(DeliveryRow.id == result.id)
-                    .values(
-                        state=result.state.value,
-                        attempts=DeliveryRow.attempts + 1,
-                        last_error=result.error,
-                        next_attempt_at=result.at if again else DeliveryRow.next_attempt_at,
-                        sent_at=result.at if result.state is DeliveryState.SENT else None,
-                    )
-                )
-            if self._recovered:
-                self._hurry(session)
+        hurry_at = self._clock.now().utc if self._recovered else None
+        self._backlog.settle(self._unsettled, hurry_at=hurry_at)
         self._unsettled.clear()
         self._recovered = False
-
-    def _hurry(self, session: Session) -> None:
-        """The channel is back: whatever waited for its next try goes now."""
-        now = self._clock.now().utc
-        session.execute(
-            update(DeliveryRow)
-            .where(
-                DeliveryRow.channel == self.name,
-                DeliveryRow.state == DeliveryState.PENDING.value,
-                DeliveryRow.attempts > 0,
-                DeliveryRow.next_attempt_at > now,
-            )
-            .values(next_attempt_at=now)
-        )
-
-
-def _members(session: Session, alert: AlertRow) -> tuple[str, ...]:
-    """The places of the alerts that this one tells of, itself first."""
-    if alert.count == 1:
-        return (f"{alert.camera}/{alert.zone}".rstrip("/"),)
-    children = session.execute(
-        select(AlertRow.camera, AlertRow.zone)
-        .where((AlertRow.parent_id == alert.id) | (AlertRow.id == alert.id))
-        .order_by(AlertRow.raised_at)
-        .limit(1000)
-    )
-    return tuple(dict.fromkeys(f"{camera}/{zone}".rstrip("/") for camera, zone in children))

@@ -90,6 +90,10 @@ class Intake:
         self._clock = clock
         self._wake = wake
 
+    def reconfigure(self, config: AlertConfig, zones: Iterable[str], watching: Watching) -> None:
+        """Go by another configuration from now on."""
+        self._config, self._zones, self._watching = config, set(zones), watching
+
     @property
     def token(self) -> str | None:
         """The bearer token of the REST interface; None keeps it closed."""

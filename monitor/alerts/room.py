@@ -12,19 +12,18 @@ from datetime import datetime, timedelta
 from threading import Event, Lock, Thread
 from uuid import UUID
 
-from sqlalchemy import Engine, delete, func, select
+from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from monitor.alerts import outbox
-from monitor.alerts.channels.making import make_channel
-from monitor.alerts.channels.mqtt import MqttChannel, ZoneReading
-from monitor.alerts.dispatcher import ChannelStats, Dispatcher
+from monitor.alerts.channels.mqtt import ZoneReading
+from monitor.alerts.dispatcher import ChannelStats
 from monitor.alerts.intake import Intake
-from monitor.alerts.models import AlertRow, DeliveryRow, DoorRow, GrantRow
-from monitor.alerts.outbox import DeliveryState
 from monitor.alerts.rules import Cause
+from monitor.alerts.switchboard import Switchboard
 from monitor.alerts.turnstile import Turnstile
+from monitor.alerts.upkeep import Queue, clean, count_queues
 from monitor.alerts.watching import Watching
 from monitor.clock import Clock, Stamp
 from monitor.config import MonitorConfig
@@ -44,15 +43,6 @@ TAMPERING = frozenset({OutageReason.FROZEN, OutageReason.RESOLUTION_CHANGED})
 """Outages that may be somebody's doing."""
 
 log = get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Queue:
-    """What a channel owes: deliveries pending and dead, and the age in seconds of the oldest."""
-
-    pending: int = 0
-    dead: int = 0
-    oldest: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +74,8 @@ class AlertRoom:
         self._config = config.alerts
         self._clock = clock
         self._turnstile = Turnstile(needed=engine.dialect.name == "sqlite")
-        zones = [(camera, zone) for camera, _, zone in (
-            name.partition("/") for name in zone_names(config))]  # fmt: skip
-        self.watching = Watching(config.alerts, zones)
+        self._readings = readings
+        self.watching = _watching(config)
         self.intake = Intake(
             engine,
             config.alerts,
@@ -95,33 +84,34 @@ class AlertRoom:
             clock=clock,
             wake=self._wake,
         )
-        channels = {
-            name: make_channel(settings, deliver=self.intake.message)
-            for name, settings in config.alerts.channels.items()
-        }
-        self._shows = [each for each in channels.values() if isinstance(each, MqttChannel)]
-        self._readings = readings
-        self._dispatchers = [
-            Dispatcher(
-                name,
-                settings.kind,
-                channels[name],
-                engine,
-                clock=clock,
-                per_minute=settings.per_minute,
-                picture=picture,
-                turnstile=self._turnstile,
-            )
-            for name, settings in config.alerts.channels.items()
-        ]
+        self._switchboard = Switchboard(
+            engine,
+            clock=clock,
+            turnstile=self._turnstile,
+            picture=picture,
+            deliver=self.intake.message,
+        )
+        self._switchboard.configure(config.alerts.channels)
         self._lock = Lock()
-        self._outages: dict[str, Outage] = {}
         self._signs: list[Outage] = []
         self._queues: dict[str, Queue] = {}
         self._looked = self._counted = self._cleaned = float("-inf")
         self._failures = 0
+        self._unfamiliar = False
         self._stopping = Event()
         self._pulse = Thread(target=self._beat, name="alerts-watch", daemon=True)
+
+    def reconfigure(self, config: MonitorConfig) -> None:
+        """Go by another configuration from now on; channels that stay as they were go on.
+
+        What the old rules wait for is judged by the rules of the same name. May wait for a
+        channel to end the try it is at.
+        """
+        self.watching = _watching(config)
+        self._config = config.alerts
+        self._unfamiliar = True
+        self.intake.reconfigure(config.alerts, zone_names(config), self.watching)
+        self._switchboard.configure(config.alerts.channels)
 
     def start(self, *, pulse: bool = True) -> None:
         """Take over what an earlier process left, once presence has resumed or ended it.
@@ -134,8 +124,7 @@ class AlertRoom:
                 self.watching.start(session, self._clock.now().utc)
         except SQLAlchemyError as error:
             raise explain(error, self._engine.url) from error
-        for dispatcher in self._dispatchers:
-            dispatcher.start()
+        self._switchboard.start()
         if pulse:
             self._pulse.start()
 
@@ -144,10 +133,7 @@ class AlertRoom:
         self._stopping.set()
         if self._pulse.ident is not None:
             self._pulse.join(timeout)
-        for dispatcher in self._dispatchers:
-            dispatcher.stop(0.0)
-        ended = [dispatcher.stop(timeout) for dispatcher in self._dispatchers]
-        return all(ended)
+        return self._switchboard.stop(timeout)
 
     def in_transaction(self, session: Session, message: Transition | Progress) -> None:
         """Write what the message alerts into the transaction that commits it.
@@ -155,13 +141,14 @@ class AlertRoom:
         An error of the rules costs the alert and is counted, never the event; an error of the
         database is the writer's to deal with.
         """
-        if not isinstance(message, Transition) or not self._config.rules:
+        watching = self.watching
+        if not isinstance(message, Transition) or not watching.has_rules:
             return
         now = self._clock.now().utc
         for last_try in (False, True):
             try:
                 with session.begin_nested():
-                    self.watching.on_transition(session, message, now)
+                    watching.on_transition(session, message, now)
             except IntegrityError as error:
                 # The ticker has just written the same alert; the second look finds it.
                 if last_try:
@@ -186,14 +173,12 @@ class AlertRoom:
         self._turnstile.let_through()
 
     def _wake(self) -> None:
-        for dispatcher in self._dispatchers:
-            dispatcher.wake()
+        self._switchboard.wake()
 
     def on_outage(self, outage: Outage) -> None:
         """A camera is not seen; signs of tampering are judged at the next tick."""
-        with self._lock:
-            self._outages[outage.camera] = outage
-            if outage.reason in TAMPERING:
+        if outage.reason in TAMPERING:
+            with self._lock:
                 self._signs.append(outage)
 
     def tick(self, now: Stamp) -> None:
@@ -219,8 +204,8 @@ class AlertRoom:
         """How the channels fare and what they owe."""
         return AlertStats(
             channels=tuple(
-                (dispatcher.stats(), self._queues.get(dispatcher.name, Queue()))
-                for dispatcher in self._dispatchers
+                (stats, self._queues.get(stats.name, Queue()))
+                for stats in self._switchboard.stats()
             ),
             failures=self._failures,
         )
@@ -236,19 +221,22 @@ class AlertRoom:
             self.tick(self._clock.now())
 
     def _show(self) -> None:
-        if self._shows and self._readings is not None:
-            readings = list(self._readings())
-            for channel in self._shows:
-                channel.show(readings)
+        if self._readings is not None:
+            self._switchboard.show(self._readings())
 
     def _judge(self, now: datetime) -> int:
         with self._lock:
             signs, self._signs = self._signs, []
+        watching, unfamiliar = self.watching, self._unfamiliar
         try:
             with self._turnstile.writing(), Session(self._engine) as session, session.begin():
-                self.watching.begin(session, map(_tampering, signs), now)
-                done = self.watching.due(session, now)
-                return done + outbox.escalate(session, self._config, now) + len(signs)
+                if unfamiliar:
+                    watching.adopt(session, now)
+                watching.begin(session, map(_tampering, signs), now)
+                done = watching.due(session, now)
+                done += outbox.escalate(session, self._config, now) + len(signs)
+            self._unfamiliar = watching is not self.watching
+            return done
         except IntegrityError:
             log.info("an alert was written twice at once; looking again")
         except SQLAlchemyError:
@@ -260,40 +248,22 @@ class AlertRoom:
         return 0
 
     def _count(self, now: datetime) -> None:
-        query = (
-            select(
-                DeliveryRow.channel,
-                DeliveryRow.state,
-                func.count(),
-                func.min(DeliveryRow.created_at),
-            )
-            .where(DeliveryRow.state != DeliveryState.SENT.value)
-            .group_by(DeliveryRow.channel, DeliveryRow.state)
-        )
         with Session(self._engine.execution_options(writes=False)) as session:
-            rows = session.execute(query).all()
-        counts = {(channel, state): (count, oldest) for channel, state, count, oldest in rows}
-        for dispatcher in self._dispatchers:
-            pending, since = counts.get((dispatcher.name, DeliveryState.PENDING.value), (0, now))
-            dead, _ = counts.get((dispatcher.name, DeliveryState.DEAD.value), (0, now))
-            age = max(0.0, (now - since).total_seconds()) if pending else 0.0
-            self._queues[dispatcher.name] = Queue(pending, dead, age)
+            self._queues = count_queues(session, now)
 
     def _clean(self, now: datetime) -> None:
         """Delete what is older than `alerts.keep`; the audit log stays."""
-        oldest = now - timedelta(seconds=self._config.keep)
-        owed = select(DeliveryRow.alert_id).where(DeliveryRow.state == DeliveryState.PENDING.value)
         with Session(self._engine) as session, session.begin():
-            session.execute(
-                delete(AlertRow).where(AlertRow.at < oldest, AlertRow.id.not_in(owed)),
-                execution_options={"synchronize_session": False},
-            )
-            session.execute(delete(DoorRow).where(DoorRow.at < oldest))
-            session.execute(delete(GrantRow).where(GrantRow.until < oldest))
+            clean(session, now - timedelta(seconds=self._config.keep))
 
     def _fail(self, error: Exception) -> None:
         self._failures += 1
         log.error("an alert was lost to an error", exc_info=error)
+
+
+def _watching(config: MonitorConfig) -> Watching:
+    places = (name.partition("/") for name in zone_names(config))
+    return Watching(config.alerts, [(camera, zone) for camera, _, zone in places])
 
 
 def _tampering(outage: Outage) -> Cause:

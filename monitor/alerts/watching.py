@@ -8,7 +8,7 @@ change that would end it is judged first: late messages (the spool's) alert as t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID
 
@@ -31,9 +31,14 @@ _BATCH = 500
 class Watching:
     """The rules of one configuration at work on a session's rows."""
 
-    def __init__(self, config: AlertConfig, zones: Sequence[tuple[str, str]]) -> None:
+    def __init__(self, config: AlertConfig, zones: Iterable[tuple[str, str]]) -> None:
         self._config = config
-        self._zones = zones
+        self._zones = frozenset(zones)
+
+    @property
+    def has_rules(self) -> bool:
+        """Whether there is anything to judge."""
+        return bool(self._config.rules)
 
     def on_transition(self, session: Session, change: Transition, now: datetime) -> None:
         """A confirmed change of a zone is about to be committed."""
@@ -42,6 +47,9 @@ class Watching:
             self._begin(session, _causes(change), now)
             return  # news of yesterday: it may alert, but changes nothing that is known since
         self._end(session, _ended_by(change), change.at.utc, now)
+        if (change.camera, change.zone) not in self._zones:
+            self._begin(session, _causes(change), now)
+            return  # news of a zone that is watched no more: likewise
         if row is None:
             row = ZoneRow(camera=change.camera, zone=change.zone)
             session.add(row)
@@ -58,24 +66,36 @@ class Watching:
         """A new process: nothing is seen yet, so VACANT of yesterday is UNKNOWN now.
 
         Nobody knows when yesterday's process ended, so what waited for a zone to stay vacant is
-        dropped. OCCUPIED stays: presence has resumed it, or ended it in a message by now. Zones
-        that are not configured are forgotten, all of them if there are no rules to tell.
+        dropped. OCCUPIED stays: presence has resumed it, or ended it in a message by now.
         """
-        watched = set(self._zones) if self._config.rules else set()
         session.execute(delete(WatchRow).where(WatchRow.trigger == Trigger.VACANT.value))
-        known = {(row.camera, row.zone): row for row in session.scalars(select(ZoneRow))}
-        for place in known.keys() - watched:
-            session.delete(known.pop(place))
-        for camera, zone in watched:
-            row = known.get((camera, zone))
-            if row is None:
-                row = ZoneRow(camera=camera, zone=zone, event_id=None, confirmed_at=now)
-                row.state, row.since = PresenceState.UNKNOWN.value, now
-                session.add(row)
-            elif row.state == PresenceState.VACANT.value:
-                row.state, row.since = PresenceState.UNKNOWN.value, now
+        vacant = ZoneRow.state == PresenceState.VACANT.value
+        for row in session.scalars(select(ZoneRow).where(vacant)):
+            row.state, row.since = PresenceState.UNKNOWN.value, now
         session.flush()
-        for camera in sorted({camera for camera, _ in watched}):
+        self.adopt(session, now)
+
+    def adopt(self, session: Session, now: datetime) -> None:
+        """Make the configuration's zones those that are known, new ones as UNKNOWN.
+
+        Zones that are not configured are forgotten with what waits for them, all of them if
+        there are no rules to tell.
+        """
+        watched = self._zones if self.has_rules else frozenset[tuple[str, str]]()
+        cameras = {camera for camera, _ in watched}
+        for watch in session.scalars(select(WatchRow)):
+            whole = not watch.zone and watch.camera in cameras
+            if not whole and (watch.camera, watch.zone) not in watched:
+                session.delete(watch)
+        rows = {(row.camera, row.zone): row for row in session.scalars(select(ZoneRow))}
+        for place in rows.keys() - watched:
+            session.delete(rows[place])
+        for camera, zone in watched - rows.keys():
+            row = ZoneRow(camera=camera, zone=zone, event_id=None, confirmed_at=now)
+            row.state, row.since = PresenceState.UNKNOWN.value, now
+            session.add(row)
+        session.flush()
+        for camera in sorted(cameras):
             self._begin(session, self._camera_lost(session, camera), now)
 
     def begin(self, session: Session, causes: Iterable[Cause], now: datetime) -> None:
