@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from monitor.config.base import ConfigModel, Duration
+from monitor.config.guards import BackgroundConfig
 
 THRESHOLD_ORDER = "threshold_order"
 """Error type of thresholds that contradict each other."""
@@ -94,6 +95,9 @@ class PresenceConfig(ConfigModel):
 
     evidence: EvidenceConfig = EvidenceConfig()
     """Mode evidence: how the belief is gathered. The debounce (`*_after`, `enter_hits`) stays."""
+
+    background: BackgroundConfig = BackgroundConfig()
+    """What the zone scores when nobody is there, and how that is learned."""
 
     enter_threshold: float = Field(default=0.7, gt=0.0, lt=1.0)
     """A smoothed score at or above this is a hit: evidence that somebody is there."""

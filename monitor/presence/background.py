@@ -92,13 +92,15 @@ class Memory:
     """What is remembered of a zone; of bounded size.
 
     `levels`: the long memory. `candidate`: the level of the present stillness. `standing`: the
-    level that is taken for the background now; `doubtful`: on probation. `seen`: the last score.
+    level that is taken for the background now; `doubtful`: on probation. `ceiling`: log-odds up to
+    which scores are explained now, `explained`: that the last one was. `seen`: when it was.
     """
 
     levels: Levels = field(default_factory=dict)
     candidate: Level | None = None
     standing: Level | None = None
     doubtful: bool = False
+    ceiling: float | None = None
     explained: bool = False
     seen: Stamp | None = None
     light: Light | None = None
@@ -160,6 +162,7 @@ def weigh(
     if explained and not before.explained and presence is PresenceState.OCCUPIED:
         recanted = still.still_since
     memory = replace(memory, seen=now, light=light, explained=explained)
+    memory = replace(memory, ceiling=level.ceiling if level is not None else None)
     return Weighed(memory, min(score, quiet) if explained else score, recanted)
 
 

@@ -76,8 +76,9 @@ OVER_AFTER = 3.0
 ACCEPTED_AFTER = 120.0
 """Seconds after which a moved camera's new view is the usual one."""
 
-MOST, BLURRED = 0.75, 0.35
-"""Share of the blocks that must be lost or different; share of the sharpness that is left."""
+MOST, LOST, ALL, BLURRED = 0.75, 0.6, 0.95, 0.35
+"""Share of the blocks that must be different; that must be lost, in a known light and in a new one;
+share of the sharpness that is left."""
 
 VIEWS = 4
 """Usual views kept for each light: lamps on, lamps off, shutters down."""
@@ -172,6 +173,8 @@ def guard(state: GuardState, scene: Scene, now: Stamp, settings: GuardConfig) ->
     if any(change.ended for change in changes) and _unlike(known, rated):
         known, rated = (replace(view, seconds=MATURE), *known)[:VIEWS], []
     signs = set() if switching else _signs(light, known, rated)
+    if not signs and not switching and not any(usual.seconds >= MATURE for usual in known):
+        signs = _first_signs(state.views, view)
     if not signs and not switching:
         known = _taught(known, rated, view, min(elapsed, STALE))
     state = replace(state, views={**state.views, light: known})
@@ -230,11 +233,16 @@ def _signs(light: Light, known: Views, rated: Rated) -> set[HealthKind]:
     found = _likest(known, rated)
     if found is None:
         return set()
-    if found.lost >= MOST:
-        return {HealthKind.COVERED}
     if found.differs >= MOST:
-        return {HealthKind.MOVED}
+        return {HealthKind.COVERED if found.lost >= LOST else HealthKind.MOVED}
     return {HealthKind.DEFOCUSED} if found.sharpness < BLURRED else set()
+
+
+def _first_signs(views: Mapping[Light, Views], view: View) -> set[HealthKind]:
+    """Signs in a light that is new here: a grey cover looks like infrared, but for its edges."""
+    others = tuple(usual for views_then in views.values() for usual in views_then)
+    found = _likest(others, [likeness(view, usual) for usual in others])
+    return {HealthKind.COVERED} if found is not None and found.lost >= ALL else set()
 
 
 def _likest(known: Views, rated: Rated) -> Likeness | None:
@@ -248,7 +256,7 @@ def _unlike(known: Views, rated: Rated) -> bool:
     """Whether the picture shows something, and none of the usual views: once a switched light
     is steady, that is one of them, too."""
     found = _likest(known, rated)
-    return found is not None and found.differs >= MOST and found.lost < MOST
+    return found is not None and found.differs >= MOST and found.lost < LOST
 
 
 def _taught(known: Views, rated: Rated, view: View, seconds: float) -> Views:

@@ -27,6 +27,9 @@ pending changes and the average start anew: evidence does not reach across an ou
 change is dated by the last score, not by when somebody looked, so how often `tick` is called
 does not show.
 
+A change that is held back is not lost: while a scene guard holds (`Hold`), evidence goes on being
+gathered. What `monitor.presence.background` recants moves the last evidence, nothing else.
+
 Time never runs backwards: an observation that is not later than the last one is refused
 (`Step.accepted` is False) and changes nothing.
 """
@@ -127,6 +130,17 @@ class ZoneState:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """Which changes must not be confirmed for now: to OCCUPIED, to VACANT."""
+
+    entries: bool = False
+    exits: bool = False
+
+
+FREE = Hold()
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """A confirmed change: `at` is back-dated to the evidence, `confirmed` ended the debounce."""
 
@@ -150,13 +164,16 @@ class Step:
     accepted: bool = True
 
 
-def step(state: ZoneState, observation: Observation, settings: PresenceConfig) -> Step:
-    """Take one observation in."""
+def step(
+    state: ZoneState, observation: Observation, settings: PresenceConfig, hold: Hold = FREE
+) -> Step:
+    """Take one observation in. What `hold` forbids is not confirmed by it; evidence is gathered
+    all the same, so that the first observation without a hold confirms what lasted so long."""
     if state.seen is not None and observation.at.monotonic <= state.seen.monotonic:
         return Step(state, accepted=False)
     before = tick(state, observation.at, settings)
     looked = _look(_back_in_sight(before.state, observation.at), observation, settings)
-    judged, change = _judge(looked, observation.at, settings)
+    judged, change = _judge(looked, observation.at, settings, hold)
     return Step(judged, before.changes if change is None else (*before.changes, change))
 
 
@@ -187,6 +204,15 @@ def lost(state: ZoneState, at: Stamp) -> ZoneState:
     if over or state.unseen is not None:
         return state
     return replace(state, unseen=at)
+
+
+def recanted(state: ZoneState, since: Stamp) -> ZoneState:
+    """What was taken for somebody since then was nobody: an occupancy was last seen before."""
+    if state.presence is not PresenceState.OCCUPIED or state.since is None:
+        return state
+    if state.evidence is None or state.evidence.monotonic <= since.monotonic:
+        return state
+    return replace(state, evidence=max(since, state.since))
 
 
 def resumed(started: Stamp, seen: Stamp) -> ZoneState:
@@ -234,13 +260,16 @@ def _grown(run: Run | None, at: Stamp) -> Run:
 
 
 def _judge(
-    state: ZoneState, now: Stamp, settings: PresenceConfig
+    state: ZoneState, now: Stamp, settings: PresenceConfig, hold: Hold
 ) -> tuple[ZoneState, Change | None]:
     """Confirm a pending change whose evidence suffices."""
     clears, presence = state.clears, state.presence
-    if _enough(state.hits, now, settings.enter_after, settings.enter_hits):
+    entering = _enough(state.hits, now, settings.enter_after, settings.enter_hits)
+    if entering and not hold.entries:
         assert state.onset is not None
         return _changed(state, PresenceState.OCCUPIED, state.onset, now)
+    if hold.exits:
+        return state, None
     if presence is PresenceState.OCCUPIED and _enough(clears, now, settings.exit_after, 1):
         assert state.evidence is not None
         return _changed(state, PresenceState.VACANT, state.evidence, now, EndReason.VACATED)

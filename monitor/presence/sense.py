@@ -1,0 +1,100 @@
+"""What a zone makes of a score before the state machine sees it: motion, and the background."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import exp
+
+from monitor.clock import Stamp
+from monitor.config.presence import PresenceConfig
+from monitor.messages import PresenceState, Score
+from monitor.presence import background, stillness
+from monitor.presence.background import Levels, Memory, Weighed
+from monitor.presence.guards import Sight
+from monitor.presence.machine import FREE, Hold, Observation
+from monitor.presence.reading import thresholds
+from monitor.presence.stillness import Stillness
+
+QUIET = 0.05
+"""What a score that is explained by the background counts for at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sensed:
+    """A score as the machine is to see it.
+
+    `unseeing`: it says nobody, of a picture that shows nothing. `recanted`: since when nobody
+    was there after all.
+    """
+
+    observation: Observation
+    hold: Hold = FREE
+    unseeing: bool = False
+    recanted: Stamp | None = None
+
+
+class ZoneSense:
+    """Remembers how a zone looks and scores when nobody is there. Not thread-safe."""
+
+    def __init__(self, settings: PresenceConfig) -> None:
+        self._settings = settings
+        self._still = Stillness()
+        self._memory = Memory()
+        self._hit, _ = thresholds(settings)
+
+    @property
+    def levels(self) -> Levels:
+        """The long memory."""
+        return self._memory.levels
+
+    def remember(self, levels: Levels) -> None:
+        """Go on with the long memory of an earlier process."""
+        self._memory = Memory(levels=dict(levels))
+
+    def forget(self) -> None:
+        """The camera was moved: nothing that was learned holds."""
+        self._still = Stillness()
+        self._memory = background.forgotten(self._memory)
+
+    @property
+    def explained(self) -> float | None:
+        """Up to which score the background explains what is seen; None if it does not now."""
+        memory = self._memory
+        if not memory.explained or memory.ceiling is None:
+            return None
+        return 1.0 / (1.0 + exp(-memory.ceiling))
+
+    def sense(self, score: Score, at: Stamp, sight: Sight, presence: PresenceState) -> Sensed:
+        """Weigh a score whose value is in [0, 1]."""
+        weighed = self._weigh(score, at, sight, presence)
+        return Sensed(
+            Observation(at, weighed.score),
+            Hold(sight.hold_entries, sight.hold_exits),
+            unseeing=sight.blind and weighed.score < self._hit,
+            recanted=weighed.recanted,
+        )
+
+    def _weigh(self, score: Score, at: Stamp, sight: Sight, presence: PresenceState) -> Weighed:
+        scene = score.frame.scene
+        luma = scene.zones.get(score.zone) if scene is not None else None
+        if luma is None or not self._settings.background.enabled or sight.blind:
+            return Weighed(self._memory, score.value)
+        self._still = stillness.look(
+            self._still,
+            luma,
+            at,
+            comparable=sight.comparable,
+            vacant=presence is PresenceState.VACANT,
+        )
+        weighed = background.weigh(
+            self._memory,
+            score.value,
+            self._still,
+            at,
+            light=sight.light,
+            presence=presence,
+            quiet=QUIET,
+            settings=self._settings.background,
+        )
+        self._memory = weighed.memory
+        return weighed
