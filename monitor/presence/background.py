@@ -62,7 +62,11 @@ Slot = tuple[Light, int]
 @dataclass(frozen=True, slots=True)
 class Level:
     """What the zone scored, in log-odds: mean and standard deviation, over how many seconds,
-    and when last."""
+    and when last.
+
+    The deviation is that of the scores above the mean: a coat that is taken away lowers a level,
+    and must not raise its ceiling meanwhile.
+    """
 
     mean: float
     spread: float
@@ -79,7 +83,7 @@ class Level:
         whole = self.seconds + seconds
         rate = max(seconds / whole, 1.0 - exp(-seconds / FOLLOWS)) if whole > 0.0 else 1.0
         step = odds - self.mean
-        variance = (1.0 - rate) * (self.spread**2 + rate * step**2)
+        variance = (1.0 - rate) * (self.spread**2 + rate * 2.0 * max(step, 0.0) ** 2)
         return Level(self.mean + rate * step, sqrt(variance), whole, now)
 
 
@@ -196,7 +200,8 @@ def _noted(memory: Memory, glance: Glance, settings: BackgroundConfig) -> Memory
     needed = settings.learn_after * (SURE_FACTOR if found.mean >= log_odds(SURE) else 1.0)
     if found.spread > STEADY or found.seconds < needed:
         return memory
-    return replace(memory, standing=found, doubtful=True)
+    doubtful = glance.presence is not PresenceState.VACANT
+    return replace(memory, standing=found, doubtful=doubtful)
 
 
 def _background(memory: Memory, glance: Glance, settings: BackgroundConfig) -> Level | None:
