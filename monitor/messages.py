@@ -257,6 +257,21 @@ class CameraHealth:
     ended: Stamp | None = None
     detail: str = ""
 
+    @property
+    def zone(self) -> str:
+        """None in particular: what happens to a picture happens to all its zones."""
+        return ""
+
+    @property
+    def event_id(self) -> None:
+        """It belongs to no occupancy."""
+        return
+
+    @property
+    def snapshot(self) -> None:
+        """It brings no picture."""
+        return
+
 
 @dataclass(frozen=True, slots=True)
 class OpenOccupancy:

@@ -15,11 +15,20 @@ from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from monitor.events.coverage import CoverageLedger
+from monitor.events.health import record
 from monitor.events.models import OccupancyEvent
-from monitor.messages import EndReason, PresenceState, Progress, Summary, Transition
+from monitor.messages import (
+    CameraHealth,
+    EndReason,
+    PresenceState,
+    Progress,
+    Summary,
+    Transition,
+)
 from monitor.telemetry import get_logger
 
-Message = Transition | Progress
+Message = Transition | Progress | CameraHealth
+OfZone = Transition | Progress
 
 CLOCK_STEP = timedelta(hours=1)
 """Overlaps up to this long are taken for a stepped clock and cut; longer ones are kept as they
@@ -33,10 +42,13 @@ log = get_logger(__name__)
 
 def apply(session: Session, messages: Sequence[Message], now: datetime) -> None:
     """Merge messages into the tables; `now` is noted as the time of the changes."""
-    batch = _Batch(session, messages, now)
+    batch = _Batch(session, [m for m in messages if not isinstance(m, CameraHealth)], now)
     with session.no_autoflush:
         for message in messages:
-            batch.apply(message)
+            if isinstance(message, CameraHealth):
+                record(session, message)
+            else:
+                batch.apply(message)
 
 
 def set_snapshot(session: Session, event_id: UUID, path: str, now: datetime) -> bool:
@@ -88,7 +100,7 @@ def end(row: OccupancyEvent, at: datetime, reason: EndReason, now: datetime) -> 
 class _Batch:
     """The rows that some messages concern, read at once; written by the session's flush."""
 
-    def __init__(self, session: Session, messages: Sequence[Message], now: datetime) -> None:
+    def __init__(self, session: Session, messages: Sequence[OfZone], now: datetime) -> None:
         self._session = session
         self._now = now
         ids = {message.event_id for message in messages if message.event_id is not None}
@@ -104,7 +116,7 @@ class _Batch:
         """Zones whose open row has ended in the session, but not yet in the database."""
         self._watch = CoverageLedger(session, cameras)
 
-    def apply(self, message: Message) -> None:
+    def apply(self, message: OfZone) -> None:
         """Merge one message."""
         if isinstance(message, Transition) and message.current is PresenceState.UNKNOWN:
             self._watch.lost(message.camera, message.zone, message.at.utc)
@@ -148,7 +160,7 @@ class _Batch:
         end(row, at, reason, self._now)
         self._freed.add((row.camera, row.zone))
 
-    def _new(self, message: Message, event_id: UUID, start: datetime) -> OccupancyEvent:
+    def _new(self, message: OfZone, event_id: UUID, start: datetime) -> OccupancyEvent:
         """A row for a first message; another event still open in the zone ends here."""
         place = (message.camera, message.zone)
         for other in self._at(place):
@@ -186,7 +198,7 @@ class _Batch:
         self._rows[event_id] = row
         return row
 
-    def _after_previous(self, message: Message, event_id: UUID, start: datetime) -> datetime:
+    def _after_previous(self, message: OfZone, event_id: UUID, start: datetime) -> datetime:
         """`start`, or the end of the zone's previous event where a stepped clock lets them
         overlap."""
         table, latest = OccupancyEvent, start + CLOCK_STEP

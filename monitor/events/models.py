@@ -26,7 +26,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from monitor.events.columns import UTCDateTime, UTCMinute, name_type
 from monitor.events.marks import Mark
-from monitor.messages import EndReason
+from monitor.messages import EndReason, HealthKind
 from monitor.storage.audit import text_type
 from monitor.storage.columns import NAMING
 
@@ -57,6 +57,17 @@ def mark_type() -> Enum:
         create_constraint=False,
         length=16,
         values_callable=lambda marks: [mark.value for mark in marks],
+    )
+
+
+def health_kind_type() -> Enum:
+    """Text of a HealthKind, without a CHECK, as `end_reason_type`."""
+    return Enum(
+        HealthKind,
+        native_enum=False,
+        create_constraint=False,
+        length=32,
+        values_callable=lambda kinds: [kind.value for kind in kinds],
     )
 
 
@@ -179,3 +190,22 @@ class Hold(Base):
     at: Mapped[datetime]
     who: Mapped[str] = mapped_column(text_type(64))
     why: Mapped[str] = mapped_column(text_type(1000))
+
+
+class CameraHealthRow(Base):
+    """Something that happened to a camera's picture; goes on while `ended_at` is NULL."""
+
+    __tablename__ = "camera_health"
+    __table_args__ = (
+        CheckConstraint("ended_at IS NULL OR ended_at >= started_at", name="ends_after_start"),
+        Index(None, "camera", "started_at"),
+        Index(None, "started_at"),
+    )
+
+    id: Mapped[UUID] = mapped_column(Uuid(), primary_key=True)
+    camera: Mapped[str] = mapped_column(name_type())
+    kind: Mapped[HealthKind] = mapped_column(health_kind_type())
+    started_at: Mapped[datetime]
+    confirmed_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    detail: Mapped[str] = mapped_column(String(255))

@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from monitor.clock import Stamp
+from monitor.events import health
 from monitor.events.apply import end
 from monitor.events.coverage import end_all
 from monitor.events.database import explain, writing
@@ -25,7 +26,8 @@ def open_occupancies(
     """The open events of the watched (camera, zone) pairs; presence resumes or ends them.
 
     Open events of pairs that are not configured any more end with `config_changed` at the time
-    they were last seen. Coverage of the old process ends where it was last noted. Monotonic
+    they were last seen. Coverage of the old process ends where it was last noted, what
+    happened to its cameras ends now. Monotonic
     seconds are those of this process: `now` less the event's age on the wall clock. Call it
     before the writer is started. Raises DatabaseError.
     """
@@ -41,6 +43,7 @@ def open_occupancies(
                     log.info("an event of a zone no longer watched ends", camera=row.camera,
                              zone=row.zone, event_id=str(row.id))  # fmt: skip
             end_all(session)
+            health.end_all(session, now.utc)
             return found
     except SQLAlchemyError as error:
         raise explain(error, engine.url) from error

@@ -24,7 +24,15 @@ from monitor.clock import Stamp
 from monitor.events.apply import Message
 from monitor.events.database import sqlite_path
 from monitor.events.snapshots import sync_folder
-from monitor.messages import EndReason, PresenceState, Progress, Summary, Transition
+from monitor.messages import (
+    CameraHealth,
+    EndReason,
+    HealthKind,
+    PresenceState,
+    Progress,
+    Summary,
+    Transition,
+)
 from monitor.telemetry import get_logger
 
 _MARKER = 0x50535031  # "PSP1": presence spool, version 1
@@ -155,6 +163,8 @@ def _decodes(payload: bytes) -> bool:
 
 def encode(message: Message) -> bytes:
     """A message as bytes; `decode` makes an equal one of them."""
+    if isinstance(message, CameraHealth):
+        return _encode_health(message)
     fields: dict[str, Any] = {
         "camera": message.camera,
         "zone": message.zone,
@@ -184,6 +194,8 @@ def decode(payload: bytes) -> Message:
     (length,) = _LENGTH.unpack_from(payload)
     body = _LENGTH.size + length
     fields = json.loads(payload[_LENGTH.size : body])
+    if fields["kind"] == "health":
+        return _decode_health(fields)
     snapshot = payload[body:] if fields["picture"] else None
     event_id = UUID(fields["event"]) if fields["event"] else None
     summary = Summary(*fields["summary"]) if fields["summary"] else None
@@ -205,6 +217,33 @@ def decode(payload: bytes) -> Message:
         snapshot=snapshot,
         settings=fields["settings"],
         model_id=fields["model"],
+    )
+
+
+def _encode_health(health: CameraHealth) -> bytes:
+    fields = {
+        "kind": "health",
+        "id": health.id.hex,
+        "camera": health.camera,
+        "what": health.kind,
+        "at": _stamp_fields(health.at),
+        "confirmed": _stamp_fields(health.confirmed),
+        "ended": _stamp_fields(health.ended) if health.ended else None,
+        "detail": health.detail,
+    }
+    text = json.dumps(fields, ensure_ascii=False).encode()
+    return _LENGTH.pack(len(text)) + text
+
+
+def _decode_health(fields: dict[str, Any]) -> CameraHealth:
+    return CameraHealth(
+        id=UUID(fields["id"]),
+        camera=fields["camera"],
+        kind=HealthKind(fields["what"]),
+        at=_stamp(fields["at"]),
+        confirmed=_stamp(fields["confirmed"]),
+        ended=_stamp(fields["ended"]) if fields["ended"] else None,
+        detail=fields["detail"],
     )
 
 

@@ -31,6 +31,7 @@ from monitor.events.database import explain
 from monitor.events.owed import OwedSnapshots
 from monitor.events.snapshots import SnapshotStore
 from monitor.events.spool import Spool
+from monitor.messages import CameraHealth
 from monitor.telemetry import get_logger
 
 __all__ = ["Commit", "EventWriter", "WriterStats"]
@@ -341,8 +342,9 @@ class EventWriter:
         kept = [_Entry(m, since.get(id(m), oldest)) for m in coalesce(e.message for e in entries)]
         excess = len(kept) - PICTURES_IN_MEMORY
         for index in range(max(0, excess)):
-            if kept[index].message.snapshot is not None:
-                kept[index] = _Entry(replace(kept[index].message, snapshot=None), kept[index].since)
+            message = kept[index].message
+            if not isinstance(message, CameraHealth) and message.snapshot is not None:
+                kept[index] = _Entry(replace(message, snapshot=None), kept[index].since)
                 if self._pictures:
                     self._pictures.lost += 1
         self._queue = deque(kept)
