@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import groupby
+from typing import Protocol
 from uuid import UUID, uuid5
 
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, bindparam, func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from monitor.events.database import explain
+from monitor.events.intervals import Span, difference, union
 from monitor.events.models import Coverage
+from monitor.events.places import Place, Where, known_places
 from monitor.events.queries import EventFilter
 
 BEAT_EVERY = 30.0
@@ -33,6 +35,15 @@ class Gap:
     zone: str
     start: datetime
     end: datetime
+
+
+class _Seen(Protocol):
+    """What tells until when a span lasts."""
+
+    @property
+    def ended_at(self) -> datetime | None: ...
+    @property
+    def last_seen_at(self) -> datetime: ...
 
 
 class CoverageLedger:
@@ -101,44 +112,70 @@ def end_all(session: Session) -> None:
         row.ended_at = max(row.last_seen_at, row.started_at)
 
 
-def coverage_gaps(engine: Engine, wanted: EventFilter, now: datetime) -> list[Gap]:
+def coverage_gaps(engine: Engine, wanted: EventFilter, now: datetime) -> Iterator[Gap]:
     """Where zones were not seen within the filter's span, by camera, zone and time.
 
     A zone counts from when it was first seen at all, at most until `now`. Raises DatabaseError.
     """
-    query = select(Coverage).order_by(Coverage.camera, Coverage.zone, Coverage.started_at)
-    if wanted.camera is not None:
-        query = query.where(Coverage.camera == wanted.camera)
-    if wanted.zone is not None:
-        query = query.where(Coverage.zone == wanted.zone)
-    end = min(wanted.until or now, now)
-    query = query.where(Coverage.started_at < end)
     try:
-        with Session(engine, expire_on_commit=False) as session:
-            spans = session.scalars(query).all()
+        with Session(engine) as session:
+            for place in seen_places(session, wanted.where):
+                whole = watched_span(session, place, wanted, now)
+                if whole is not None:
+                    seen = seen_spans(session, place, whole, now)
+                    for start, end in difference(whole, seen):
+                        yield Gap(*place, start, end)
     except SQLAlchemyError as error:
         raise explain(error, engine.url) from error
-    gaps: list[Gap] = []
-    for (camera, zone), group in groupby(spans, key=lambda span: (span.camera, span.zone)):
-        for start, until in _between(list(group), wanted.since, end, now):
-            gaps.append(Gap(camera, zone, start, until))
-    return gaps
 
 
-def _between(
-    spans: list[Coverage], since: datetime | None, end: datetime, now: datetime
-) -> Iterator[tuple[datetime, datetime]]:
-    """What the spans of one zone leave out."""
-    covered = max(since or spans[0].started_at, spans[0].started_at)
-    for span in spans:
-        if span.started_at > covered:
-            yield covered, span.started_at
-        covered = max(covered, _seen_until(span, now))
-    if covered < end:
-        yield covered, end
+def seen_places(session: Session, where: Where) -> list[Place]:
+    """The places that were ever seen, in order."""
+    rows = session.execute(known_places(Coverage, where.kind), where.values())
+    return [(row.camera, row.zone) for row in rows]
 
 
-def _seen_until(span: Coverage, now: datetime) -> datetime:
+def watched_span(session: Session, place: Place, wanted: EventFilter, now: datetime) -> Span | None:
+    """The filter's span without the future and without the time before the zone was first seen."""
+    first = session.scalar(_FIRST, {"camera": place[0], "zone": place[1]})
+    if first is None:
+        return None
+    start, end = max(wanted.since or first, first), min(wanted.until or now, now)
+    return (start, end) if start < end else None
+
+
+def seen_spans(session: Session, place: Place, whole: Span, now: datetime) -> Iterator[Span]:
+    """When the place was seen within a span, in order."""
+    start, end = whole
+    values = {"camera": place[0], "zone": place[1], "since": start, "until": end}
+    rows = session.execute(_SEEN, values)
+    cut = ((max(row.started_at, start), min(seen_until(row, now), end)) for row in rows)
+    yield from union(cut)
+
+
+# Built once: they are asked for each zone, and building costs more than asking.
+_HERE = (Coverage.camera == bindparam("camera"), Coverage.zone == bindparam("zone"))
+_FIRST = select(func.min(Coverage.started_at)).where(*_HERE)
+_SINCE, _UNTIL = (bindparam(name, type_=Coverage.started_at.type) for name in ("since", "until"))
+_SEEN = (
+    select(Coverage.started_at, Coverage.ended_at, Coverage.last_seen_at)
+    .where(
+        *_HERE,
+        Coverage.started_at
+        >= func.coalesce(
+            select(func.max(Coverage.started_at))
+            .where(*_HERE, Coverage.started_at <= _SINCE)
+            .scalar_subquery(),
+            _SINCE,
+        ),
+        Coverage.started_at < _UNTIL,
+    )
+    .order_by(Coverage.started_at)
+)
+
+
+def seen_until(span: _Seen, now: datetime) -> datetime:
+    """Up to when the zone was seen: until `now`, while somebody notes that it still is."""
     if span.ended_at is not None:
         return span.ended_at
     return now if now - span.last_seen_at < STALE else span.last_seen_at

@@ -7,21 +7,40 @@ import binascii
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from functools import cache
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Engine, Select, and_, bindparam, func, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Engine,
+    Select,
+    and_,
+    bindparam,
+    column,
+    exists,
+    func,
+    or_,
+    select,
+    table,
+)
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from monitor.errors import UsageError
+from monitor.events.columns import UTCDateTime
 from monitor.events.database import explain
-from monitor.events.models import OccupancyEvent
+from monitor.events.models import Coverage, OccupancyEvent
+from monitor.events.places import Place, Where, known_places, last_starts
 
 LARGEST_PAGE = 10_000
 
-LOOK_BACK = 4
-"""Events of a zone looked at to find the one that goes on at a moment."""
+_GRANTS = table(
+    "grants",
+    column("camera"),
+    column("zone"),
+    *(column(name, UTCDateTime()) for name in ("since", "until", "used_at", "revoked_at")),
+)
+"""The permissions of the alerts room, as far as a question to the memory needs them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +48,9 @@ class EventFilter:
     """Which events. Moments are aware; the span is [since, until).
 
     Events that start within the span are meant, or with `overlapping` those that share at
-    least a moment with it; `moment` asks for those that were going on then. Raises UsageError
-    for spans and combinations that make no sense.
+    least a moment with it; `moment` asks for those that were going on then. `ungranted`: only
+    those for which no grant was valid at any moment of the stay. Raises UsageError for spans and
+    combinations that make no sense.
     """
 
     camera: str | None = None
@@ -40,6 +60,8 @@ class EventFilter:
     moment: datetime | None = None
     open_only: bool = False
     overlapping: bool = False
+    ungranted: bool = False
+    oldest_first: bool = False
     limit: int = 100
     after: str | None = None
     """`Page.next` of the page before."""
@@ -61,29 +83,32 @@ class EventFilter:
                 f"limit {self.limit} is not within 1 to {LARGEST_PAGE}", remedy="choose another"
             )
 
+    @property
+    def where(self) -> Where:
+        """The places of the filter."""
+        return Where(self.camera, self.zone)
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Events, newest first, and where the next page begins (None: this is the last)."""
+    """Events in the filter's order, and where the next page begins (None: this is the last)."""
 
     events: Sequence[OccupancyEvent]
     next: str | None
 
 
 def find_events(engine: Engine, wanted: EventFilter) -> Page:
-    """One page of events, newest start first.
+    """One page of events, newest start first unless the filter says otherwise.
 
     Costs about the page and one look-up a zone, however many events there are. Raises
     UsageError for a broken `after`, DatabaseError when the database is away.
     """
     try:
         with Session(engine, expire_on_commit=False) as session:
-            query = (
-                select(OccupancyEvent)
-                .where(*_conditions(session, wanted))
-                .order_by(OccupancyEvent.started_at.desc(), OccupancyEvent.id.desc())
-                .limit(wanted.limit + 1)
-            )
+            query = select(OccupancyEvent).where(*conditions_of(session, wanted))
+            key = OccupancyEvent.started_at, OccupancyEvent.id
+            order = key if wanted.oldest_first else tuple(each.desc() for each in key)
+            query = query.order_by(*order).limit(wanted.limit + 1)
             found = session.scalars(query).all()
     except SQLAlchemyError as error:
         raise explain(error, engine.url) from error
@@ -92,7 +117,7 @@ def find_events(engine: Engine, wanted: EventFilter) -> Page:
 
 
 def all_events(engine: Engine, wanted: EventFilter) -> Iterator[OccupancyEvent]:
-    """Every event of the filter, newest first, read page by page; `limit` is the page's size."""
+    """Every event of the filter in its order, read page by page; `limit` is the page's size."""
     while True:
         page = find_events(engine, wanted)
         yield from page.events
@@ -110,42 +135,43 @@ def get_event(engine: Engine, event_id: UUID) -> OccupancyEvent | None:
         raise explain(error, engine.url) from error
 
 
-def known_zones(engine: Engine, camera: str | None = None) -> list[tuple[str, str]]:
-    """The (camera, zone) pairs that have events, in order. Raises DatabaseError."""
+def known_zones(engine: Engine, camera: str | None = None) -> list[Place]:
+    """The (camera, zone) pairs that have events or were seen, in order. Raises DatabaseError."""
+    where = Where(camera)
     try:
         with Session(engine) as session:
-            return list(_zones(session.connection(), camera, None))
+            found: set[Place] = set()
+            for each in (OccupancyEvent, Coverage):
+                rows = session.execute(known_places(each, where.kind), where.values())
+                found |= {(row.camera, row.zone) for row in rows}
+            return sorted(found)
     except SQLAlchemyError as error:
         raise explain(error, engine.url) from error
 
 
-def _conditions(session: Session, wanted: EventFilter) -> list[ColumnElement[bool]]:
-    table = OccupancyEvent
+def conditions_of(session: Session, wanted: EventFilter) -> list[ColumnElement[bool]]:
+    """The filter in SQL; what `overlapping` and `moment` reach back to is looked up first."""
+    event = OccupancyEvent
     conditions: list[ColumnElement[bool]] = []
     if wanted.camera is not None:
-        conditions.append(table.camera == wanted.camera)
+        conditions.append(event.camera == wanted.camera)
     if wanted.zone is not None:
-        conditions.append(table.zone == wanted.zone)
+        conditions.append(event.zone == wanted.zone)
     if wanted.open_only:
-        conditions.append(table.is_open == 1)
+        conditions.append(event.is_open == 1)
     if wanted.moment is not None:
         conditions += _going_on(session, wanted, wanted.moment)
-        conditions.append(table.started_at <= wanted.moment)
+        conditions.append(event.started_at <= wanted.moment)
     elif wanted.overlapping and wanted.since is not None:
         conditions += _going_on(session, wanted, wanted.since)
     elif wanted.since is not None:
-        conditions.append(table.started_at >= wanted.since)
+        conditions.append(event.started_at >= wanted.since)
     if wanted.until is not None:
-        conditions.append(table.started_at < wanted.until)
+        conditions.append(event.started_at < wanted.until)
+    if wanted.ungranted:
+        conditions.append(~_granted())
     if wanted.after is not None:
-        started, event_id = _read_cursor(wanted.after)
-        conditions += [
-            table.started_at <= started,  # lets the index be entered at the cursor
-            or_(
-                table.started_at < started,
-                and_(table.started_at == started, table.id < event_id),
-            ),
-        ]
+        conditions += _after(wanted.after, oldest_first=wanted.oldest_first)
     return conditions
 
 
@@ -153,55 +179,63 @@ def _going_on(session: Session, wanted: EventFilter, moment: datetime) -> list[C
     """Not over at `moment`, with a bound that keeps the search from reaching back for ever.
 
     Events of one zone do not overlap, so of those that started before the moment only the last
-    one of each zone can still go on (LOOK_BACK allows for some that lasted no time and began
-    together with it): the earliest such start bounds all of them.
+    one of each zone can still go on: the earliest such start bounds all of them.
     """
-    table = OccupancyEvent
-    connection = session.connection()
-    bound = moment
-    for camera, zone in _zones(connection, wanted.camera, wanted.zone):
-        last = connection.execute(_LAST, {"camera": camera, "zone": zone, "moment": moment})
-        starts = [row.started_at for row in last if row.ended_at is None or row.ended_at > moment]
-        bound = min([bound, *starts])
-    return [table.started_at >= bound, or_(table.ended_at.is_(None), table.ended_at > moment)]
+    event = OccupancyEvent
+    parameters = wanted.where.values(moment) | {"moment": moment}
+    bound = session.scalar(_earliest_going_on(wanted.where.kind), parameters)
+    return [
+        event.started_at >= (bound or moment),
+        or_(event.ended_at.is_(None), event.ended_at > moment),
+    ]
 
 
-# Built once: they are asked many times a question, and building costs more than asking.
-_CAMERAS = select(func.min(OccupancyEvent.camera)).where(OccupancyEvent.camera > bindparam("after"))
-_ZONES = select(func.min(OccupancyEvent.zone)).where(
-    OccupancyEvent.camera == bindparam("camera"), OccupancyEvent.zone > bindparam("after")
-)
-_LAST = (
-    select(OccupancyEvent.started_at, OccupancyEvent.ended_at)
-    .where(
-        OccupancyEvent.camera == bindparam("camera"),
-        OccupancyEvent.zone == bindparam("zone"),
-        OccupancyEvent.started_at < bindparam("moment"),
+@cache
+def _earliest_going_on(kind: tuple[bool, bool]) -> Select[datetime]:
+    """Made once for each kind of question: making it costs more than asking."""
+    event, last = OccupancyEvent, last_starts(OccupancyEvent, kind)
+    moment = bindparam("moment", type_=event.ended_at.type)
+    return (
+        select(func.min(event.started_at))
+        .join_from(
+            last,
+            event,
+            and_(
+                event.camera == last.c.camera,
+                event.zone == last.c.zone,
+                event.started_at == last.c.start,
+            ),
+        )
+        .where(or_(event.ended_at.is_(None), event.ended_at > moment))
     )
-    .order_by(OccupancyEvent.started_at.desc())
-    .limit(LOOK_BACK)
-)
 
 
-def _zones(
-    connection: Connection, camera: str | None, zone: str | None
-) -> Iterator[tuple[str, str]]:
-    """The (camera, zone) pairs with events, by hopping through the index (camera, zone, …)."""
-    if camera is not None and zone is not None:
-        yield camera, zone
-        return
-    for name in [camera] if camera is not None else _hop(connection, _CAMERAS, {}):
-        for place in _hop(connection, _ZONES, {"camera": name}):
-            if zone is None or place == zone:
-                yield name, place
+def _granted() -> ColumnElement[bool]:
+    """Some grant of the zone was valid for at least a moment of the stay, as
+    `monitor.alerts.grants.match` judges it."""
+    event, grant = OccupancyEvent, _GRANTS.c
+    ends = [
+        or_(end.is_(None), and_(end > event.started_at, end > grant.since))
+        for end in (grant.until, grant.used_at, grant.revoked_at)
+    ]
+    last = func.coalesce(event.ended_at, event.last_seen_at, type_=event.ended_at.type)
+    return (
+        exists()
+        .select_from(_GRANTS)
+        .where(grant.camera == event.camera, grant.zone == event.zone, grant.since <= last, *ends)
+    )
 
 
-def _hop(connection: Connection, step: Select[Any], given: dict[str, str]) -> Iterator[str]:
-    """The distinct values of a column in order, each found by one step down an index."""
-    value = connection.execute(step, given | {"after": ""}).scalar()
-    while value is not None:
-        yield value
-        value = connection.execute(step, given | {"after": value}).scalar()
+def _after(cursor: str, *, oldest_first: bool) -> list[ColumnElement[bool]]:
+    """What follows the page's last event; the first condition lets the index be entered there."""
+    event, (started, event_id) = OccupancyEvent, _read_cursor(cursor)
+    if oldest_first:
+        later = event.started_at > started
+        tie = and_(event.started_at == started, event.id > event_id)
+        return [event.started_at >= started, or_(later, tie)]
+    earlier = event.started_at < started
+    tie = and_(event.started_at == started, event.id < event_id)
+    return [event.started_at <= started, or_(earlier, tie)]
 
 
 def _cursor(event: OccupancyEvent) -> str:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time, timedelta, tzinfo
+from datetime import date, datetime, tzinfo
 from enum import StrEnum
 
 from sqlalchemy import Engine
 
+from monitor.events.intervals import Span
 from monitor.events.models import OccupancyEvent
+from monitor.events.periods import Period, split
 from monitor.events.queries import EventFilter, all_events
+from monitor.events.stays import OpenEnds
 
 
 class Grouping(StrEnum):
@@ -43,12 +46,13 @@ def occupancy(
 ) -> list[Occupancy]:
     """Statistics of the events that overlap the filter's span, which cuts them.
 
-    An open event lasts until `now`; one that goes on past midnight counts in each of its days,
-    with that day's part. Raises DatabaseError.
+    An open event lasts until its zone was last seen, at most until `now`; one that goes on past
+    midnight counts in each of its days, with that day's part. Raises DatabaseError.
     """
     lines: dict[tuple[str, str, date | None], Occupancy] = {}
+    ends = OpenEnds(engine, wanted.where, now)
     for event in all_events(engine, replace(wanted, overlapping=True, limit=5000)):
-        start, end = _cut(event, wanted, now)
+        start, end = _cut(event, wanted, ends)
         for day, seconds in _parts(start, end, zone if by is Grouping.DAY else None):
             key = (event.camera, event.zone if by is Grouping.ZONE else "", day)
             line = lines.get(key) or Occupancy(
@@ -64,8 +68,8 @@ def occupancy(
     return [lines[key] for key in sorted(lines, key=lambda k: (k[0], k[1], k[2] or date.min))]
 
 
-def _cut(event: OccupancyEvent, wanted: EventFilter, now: datetime) -> tuple[datetime, datetime]:
-    start, end = event.started_at, event.ended_at or max(now, event.started_at)
+def _cut(event: OccupancyEvent, wanted: EventFilter, ends: OpenEnds) -> Span:
+    start, end = event.started_at, event.ended_at or ends.of(event)
     if wanted.since is not None:
         start = max(start, wanted.since)
     if wanted.until is not None:
@@ -77,13 +81,8 @@ def _parts(
     start: datetime, end: datetime, zone: tzinfo | None
 ) -> Iterator[tuple[date | None, float]]:
     """The span's seconds, whole or split at the midnights of `zone`."""
-    if zone is None:
-        yield None, (end - start).total_seconds()
+    if zone is None or start == end:
+        yield start.astimezone(zone).date() if zone else None, (end - start).total_seconds()
         return
-    while True:
-        day = start.astimezone(zone).date()
-        midnight = datetime.combine(day + timedelta(days=1), time(), zone).astimezone(start.tzinfo)
-        yield day, (min(end, midnight) - start).total_seconds()
-        if end <= midnight:
-            return
-        start = midnight
+    for begin, until in split(start, end, Period.DAY, zone):
+        yield begin.astimezone(zone).date(), (until - begin).total_seconds()
