@@ -30,7 +30,15 @@ from monitor.config import MonitorConfig
 from monitor.config.alert_checks import zone_names
 from monitor.config.alerts import Trigger
 from monitor.errors import MonitorError
-from monitor.messages import Outage, OutageReason, Progress, Transition
+from monitor.messages import (
+    CameraHealth,
+    HealthCategory,
+    HealthKind,
+    Outage,
+    OutageReason,
+    Progress,
+    Transition,
+)
 from monitor.storage.database import explain, is_refused, writing
 from monitor.telemetry import get_logger
 
@@ -135,20 +143,25 @@ class AlertRoom:
             self._pulse.join(timeout)
         return self._switchboard.stop(timeout)
 
-    def in_transaction(self, session: Session, message: Transition | Progress) -> None:
+    def in_transaction(
+        self, session: Session, message: Transition | Progress | CameraHealth
+    ) -> None:
         """Write what the message alerts into the transaction that commits it.
 
         An error of the rules costs the alert and is counted, never the event; an error of the
         database is the writer's to deal with.
         """
         watching = self.watching
-        if not isinstance(message, Transition) or not watching.has_rules:
+        if isinstance(message, Progress) or not watching.has_rules:
             return
         now = self._clock.now().utc
         for last_try in (False, True):
             try:
                 with session.begin_nested():
-                    watching.on_transition(session, message, now)
+                    if isinstance(message, CameraHealth):
+                        watching.begin(session, _tampered(message), now)
+                    else:
+                        watching.on_transition(session, message, now)
             except IntegrityError as error:
                 # The ticker has just written the same alert; the second look finds it.
                 if last_try:
@@ -264,6 +277,17 @@ class AlertRoom:
 def _watching(config: MonitorConfig) -> Watching:
     places = (name.partition("/") for name in zone_names(config))
     return Watching(config.alerts, [(camera, zone) for camera, _, zone in places])
+
+
+def _tampered(health: CameraHealth) -> list[Cause]:
+    """What happens to a picture, if it may be somebody's doing. A frozen one is an outage, too,
+    and alerts as such."""
+    tamper = health.kind.category is HealthCategory.TAMPER
+    if not tamper or health.ended is not None or health.kind is HealthKind.FROZEN:
+        return []
+    detail = f"{health.kind}: {health.detail}" if health.detail else health.kind.value
+    at = health.at.utc
+    return [Cause(Trigger.TAMPER, health.camera, "", at, str(health.id), detail=detail)]
 
 
 def _tampering(outage: Outage) -> Cause:

@@ -29,7 +29,8 @@ class Trigger(StrEnum):
     CAMERA_LOST = "camera_lost"
     """A camera has not been seen for `after`."""
     TAMPER = "tamper"
-    """A camera shows signs of tampering: a frozen picture, a changed resolution."""
+    """A camera shows signs of tampering: it was covered, moved or defocused, its picture is frozen
+    or has another resolution."""
     OCCUPIED_WITHOUT_GRANT = "occupied_without_grant"
     """Somebody came, and within `after` there was no valid grant for the zone."""
     STILL_OCCUPIED_AFTER_EXIT = "still_occupied_after_exit"

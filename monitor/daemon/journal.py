@@ -6,7 +6,14 @@ import threading
 from collections import deque
 
 from monitor.events.writer import Commit
-from monitor.messages import EndReason, PresenceState, Progress, Transition
+from monitor.messages import (
+    CameraHealth,
+    EndReason,
+    HealthCategory,
+    PresenceState,
+    Progress,
+    Transition,
+)
 from monitor.telemetry import get_logger
 
 KEPT_LATENCIES = 1024
@@ -26,6 +33,9 @@ class Journal:
     def on_committed(self, commit: Commit) -> None:
         """Log a transition; called on the writer's thread."""
         message = commit.message
+        if isinstance(message, CameraHealth):
+            _tell_health(message)
+            return
         if isinstance(message, Progress):
             return
         latency = commit.stamp.since(message.confirmed)
@@ -43,6 +53,16 @@ class Journal:
         """Seconds from the frame that confirmed a change to its commit, of recent changes."""
         with self._lock:
             return list(self._latencies)
+
+
+def _tell_health(health: CameraHealth) -> None:
+    what = {"camera": health.camera, "what": health.kind.value, "detail": health.detail}
+    if health.ended is not None:
+        log.info("the camera is itself again", **what)
+    elif health.kind.category is HealthCategory.TAMPER:
+        log.warning("the camera may have been tampered with", **what)
+    else:
+        log.info("the camera's picture changed", **what)
 
 
 def _tell(change: Transition) -> None:
