@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from monitor.capture.reader import Reader
 from monitor.capture.status import ReaderStats
@@ -41,23 +41,29 @@ class CaptureRoom:
         clock: Clock,
         max_side: int,
     ) -> None:
-        self._readers: dict[str, Reader] = {}
-        for name, config in cameras.items():
-            if not config.enabled:
-                continue
-            try:
-                self._readers[name] = Reader(
-                    name,
-                    config,
-                    on_frame=on_frame,
-                    on_outage=on_outage,
-                    clock=clock,
-                    max_side=max_side,
-                )
-            except ConfigError as error:
-                raise ConfigError(error.what, where=f"camera {name}", remedy=error.remedy) from None
+        self._on_frame = on_frame
+        self._on_outage = on_outage
+        self._clock = clock
+        self._max_side = max_side
+        self._dense: set[str] = set()
+        self._readers = self._make_readers(cameras)
         self._stop = threading.Event()
         self._watchdog = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+
+    def add(self, cameras: Mapping[str, CameraConfig]) -> None:
+        """Read these, too, if they are enabled. Raises ConfigError, having started none."""
+        readers = self._make_readers(cameras)
+        self._readers = self._readers | readers
+        for reader in readers.values():
+            reader.attend(reader.camera in self._dense)
+            reader.start()
+
+    def drop(self, cameras: Iterable[str], timeout: float = 2.0) -> None:
+        """Read these no longer, within `timeout` seconds; as with `stop`, that is no outage."""
+        names = set(cameras)
+        gone = [reader for name, reader in self._readers.items() if name in names]
+        self._readers = {n: reader for n, reader in self._readers.items() if n not in names}
+        _end(gone, timeout)
 
     def start(self) -> None:
         """Start all readers; waits for no camera. A room starts once."""
@@ -73,20 +79,16 @@ class CaptureRoom:
         """
         deadline = time.monotonic() + timeout
         self._stop.set()
-        for reader in self._readers.values():
-            reader.request_stop()
-        left = [
-            reader.camera
-            for reader in self._readers.values()
-            if not reader.join(max(0.0, deadline - time.monotonic()))
-        ]
+        _end(self._readers.values(), timeout)
         if self._watchdog.ident is not None:
             self._watchdog.join(max(0.0, deadline - time.monotonic()))
-        if left:
-            log.info("readers still wait for their cameras and are left behind", cameras=left)
 
     def attend(self, attention: Attention) -> None:
-        """Look closely at a camera, or no longer; returns at once. Others are ignored."""
+        """Look closely at a camera, or no longer; returns at once."""
+        if attention.dense:
+            self._dense.add(attention.camera)
+        else:
+            self._dense.discard(attention.camera)
         reader = self._readers.get(attention.camera)
         if reader is not None:
             reader.attend(attention.dense)
@@ -99,3 +101,35 @@ class CaptureRoom:
         while not self._stop.wait(WATCH_EVERY):
             for reader in self._readers.values():
                 reader.check()
+
+    def _make_readers(self, cameras: Mapping[str, CameraConfig]) -> dict[str, Reader]:
+        readers = {}
+        for name, config in cameras.items():
+            if not config.enabled:
+                continue
+            try:
+                readers[name] = Reader(
+                    name,
+                    config,
+                    on_frame=self._on_frame,
+                    on_outage=self._on_outage,
+                    clock=self._clock,
+                    max_side=self._max_side,
+                )
+            except ConfigError as error:
+                raise ConfigError(error.what, where=f"camera {name}", remedy=error.remedy) from None
+        return readers
+
+
+def _end(readers: Iterable[Reader], timeout: float) -> None:
+    """Tell all of them first, then wait for each."""
+    readers, deadline = list(readers), time.monotonic() + timeout
+    for reader in readers:
+        reader.request_stop()
+    left = [
+        reader.camera
+        for reader in readers
+        if not reader.join(max(0.0, deadline - time.monotonic()))
+    ]
+    if left:
+        log.info("readers still wait for their cameras and are left behind", cameras=left)

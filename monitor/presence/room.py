@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from threading import RLock
@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 from monitor.clock import Stamp
 from monitor.config.camera import CameraConfig
+from monitor.config.guards import GuardConfig
 from monitor.config.presence import PresenceConfig
 from monitor.messages import (
     WHOLE_FRAME,
@@ -75,30 +76,65 @@ class PresenceRoom:
         progress_every: float = PROGRESS_EVERY,
     ) -> None:
         self._around = Surroundings(on_message, new_id, encode, model_id, progress_every, on_peak)
-        self._places: dict[str, dict[str, _Place]] = {}
-        self._sentinels: dict[str, Sentinel] = {}
-        for camera, config in cameras.items():
-            zones = zone_settings(config)
-            watchfulness = Watchfulness(camera, zones, on_attention)
-            self._sentinels[camera] = Sentinel(
-                camera,
-                config.guards,
-                tell=on_health,
-                new_id=new_id,
-                forget=partial(self._forget, camera),
-            )
-            self._places[camera] = {
-                zone: _Place(ZoneTracker(camera, zone, settings, self._around), zone, watchfulness)
-                for zone, settings in zones.items()
-            }
+        self._on_attention = on_attention
+        self._on_health = on_health
+        self._sentinels = {
+            name: self._sentinel(name, config.guards) for name, config in cameras.items()
+        }
+        self._places = {
+            name: self._camera(name, config, {}, None) for name, config in cameras.items()
+        }
+        self._former: set[tuple[str, str]] = set()
+
+    def reconfigure(
+        self, cameras: Mapping[str, CameraConfig], ended: Collection[tuple[str, str]], now: Stamp
+    ) -> None:
+        """Go by these settings from now on; what is open goes on where nothing speaks against it.
+
+        The zones in `ended`, and those that are no longer there, are closed: their events end
+        with `config_changed`. Those that are still there begin anew, with pictures after `now`.
+        """
+        before, sentinels = self._places, self._sentinels
+        gone = [
+            (camera, zone)
+            for camera, zones in before.items()
+            for zone in zones
+            if (camera, zone) in ended
+            or camera not in cameras
+            or zone not in zone_settings(cameras[camera])
+        ]
+        for camera, zone in gone:
+            place = before[camera][zone]
+            with place.lock:
+                place.tracker.close(now)
+        kept = {
+            camera: {zone: place for zone, place in zones.items() if (camera, zone) not in gone}
+            for camera, zones in before.items()
+        }
+        self._former |= set(gone)
+        self._sentinels = {
+            name: sentinels.get(name) or self._sentinel(name, config.guards)
+            for name, config in cameras.items()
+        }
+        self._places = {
+            name: self._camera(name, config, kept.get(name, {}), now)
+            for name, config in cameras.items()
+        }
+        for name, sentinel in sentinels.items():
+            if name in cameras:
+                sentinel.retune(cameras[name].guards)
+            else:
+                sentinel.close(now)
 
     def on_score(self, score: Score) -> None:
         """Take a score in."""
-        zones = self._zones(score.camera)
-        place = zones.get(score.zone)
-        if place is None:
+        place = self._zones(score.camera).get(score.zone)
+        sentinel = self._sentinels.get(score.camera)
+        if place is None or sentinel is None:
+            if (score.camera, score.zone) in self._former:
+                return  # its picture was on its way when the configuration changed
             raise LookupError(f"camera {score.camera!r} has no zone {score.zone!r}")
-        sight = self._sentinels[score.camera].look(score.frame)
+        sight = sentinel.look(score.frame)
         with place.lock:
             place.tracker.on_score(score, sight)
             place.look(score.frame.stamp)
@@ -106,7 +142,9 @@ class PresenceRoom:
     def on_outage(self, outage: Outage) -> None:
         """A camera is not seen; the next score of a later picture ends it."""
         zones = self._zones(outage.camera)
-        self._sentinels[outage.camera].on_outage(outage)
+        sentinel = self._sentinels.get(outage.camera)
+        if sentinel is not None:
+            sentinel.on_outage(outage)
         for place in zones.values():
             with place.lock:
                 place.tracker.on_outage(outage.stamp)
@@ -187,15 +225,49 @@ class PresenceRoom:
                     place.tracker.remember(levels)
 
     def _forget(self, camera: str) -> None:
-        for place in self._places[camera].values():
+        for place in self._places.get(camera, {}).values():
             with place.lock:
                 place.tracker.forget()
 
+    def _sentinel(self, camera: str, settings: GuardConfig) -> Sentinel:
+        return Sentinel(
+            camera,
+            settings,
+            tell=self._on_health,
+            new_id=self._around.new_id,
+            forget=partial(self._forget, camera),
+        )
+
+    def _camera(
+        self, camera: str, config: CameraConfig, kept: Mapping[str, _Place], since: Stamp | None
+    ) -> dict[str, _Place]:
+        """The camera's places: those kept under their new settings, and new ones."""
+        zones = zone_settings(config)
+        if kept.keys() == zones.keys():
+            for zone, settings in zones.items():
+                with kept[zone].lock:
+                    kept[zone].tracker.retune(settings)
+            return {zone: kept[zone] for zone in zones}
+        watchfulness = Watchfulness(camera, zones, self._on_attention)
+        if since is not None:  # the new one begins with that
+            self._on_attention(Attention(camera, dense=False))
+        places = {}
+        for zone, settings in zones.items():
+            if (place := kept.get(zone)) is not None:
+                with place.lock:
+                    place.tracker.retune(settings)
+                places[zone] = _Place(place.tracker, zone, watchfulness, place.lock)
+            else:
+                tracker = ZoneTracker(camera, zone, settings, self._around, since=since)
+                places[zone] = _Place(tracker, zone, watchfulness)
+        return places
+
     def _zones(self, camera: str) -> Mapping[str, _Place]:
+        """The places of a camera; of one that is watched no more, none."""
         zones = self._places.get(camera)
-        if zones is None:
+        if zones is None and all(camera != name for name, _ in self._former):
             raise LookupError(f"there is no camera {camera!r}")
-        return zones
+        return zones or {}
 
     def _everywhere(self) -> Iterator[_Place]:
         for zones in self._places.values():

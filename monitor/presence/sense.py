@@ -42,6 +42,11 @@ class ZoneSense:
         self._memory = Memory()
         self._hit, _ = thresholds(settings)
 
+    def retune(self, settings: PresenceConfig) -> None:
+        """Go by other settings from now on; what was learned stays."""
+        self._settings = settings
+        self._hit, _ = thresholds(settings)
+
     @property
     def levels(self) -> Levels:
         """The long memory."""

@@ -49,6 +49,17 @@ class Sentinel:
         self._sight = Sight()
         self._open: dict[HealthKind, CameraHealth] = {}
 
+    def retune(self, settings: GuardConfig) -> None:
+        """Go by other settings from now on."""
+        with self._lock:
+            self._settings = settings
+
+    def close(self, now: Stamp) -> None:
+        """The camera is watched no more: what goes on is over."""
+        with self._lock:
+            for kind in list(self._open):
+                self._end(kind, now, now)
+
     def look(self, frame: Frame) -> Sight:
         """How far the frame can be trusted; one that was looked at already gives the same."""
         with self._lock:

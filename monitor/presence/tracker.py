@@ -75,11 +75,22 @@ class Surroundings:
 
 
 class ZoneTracker:
-    """Turns the scores of one zone into Transition and Progress messages. Not thread-safe."""
+    """Turns the scores of one zone into Transition and Progress messages. Not thread-safe.
+
+    Scores of pictures from before `since` are of another view and count as late.
+    """
 
     def __init__(
-        self, camera: str, zone: str, settings: PresenceConfig, around: Surroundings
+        self,
+        camera: str,
+        zone: str,
+        settings: PresenceConfig,
+        around: Surroundings,
+        *,
+        since: Stamp | None = None,
     ) -> None:
+        self._since = since
+        self._closed = False
         self._camera = camera
         self._zone = zone
         self._settings = settings
@@ -94,6 +105,17 @@ class ZoneTracker:
         self._reported: Stamp | None = None
         self._late = 0
         self._invalid = 0
+
+    def retune(self, settings: PresenceConfig) -> None:
+        """Go by other settings from the next score on; an open event keeps those it began under."""
+        self._settings = settings
+        self._in_force = settings.model_dump(mode="json")
+        self._sense.retune(settings)
+
+    def close(self, now: Stamp) -> None:
+        """The zone is watched no more, or shows something else: end what is open, hear no more."""
+        self.finish(EndReason.CONFIG_CHANGED, now)
+        self._closed = True
 
     @property
     def max_gap(self) -> float:
@@ -126,8 +148,8 @@ class ZoneTracker:
             # A broken model must not stop the other cameras; unseen, the zone turns UNKNOWN.
             self._invalid += 1
             return
-        seen = self._state.seen
-        if seen is not None and observation.at.monotonic <= seen.monotonic:
+        seen = self._state.seen or self._since
+        if self._closed or (seen and observation.at.monotonic <= seen.monotonic):
             self._late += 1
             return
         # A gap closes the old occupancy before this score may count for a new one.
@@ -143,10 +165,14 @@ class ZoneTracker:
 
     def on_outage(self, at: Stamp) -> None:
         """The camera is not seen since `at`."""
+        if self._closed:
+            return
         self._state = machine.lost(self._state, at)
 
     def tick(self, now: Stamp) -> None:
         """Let time pass."""
+        if self._closed:
+            return
         self._announce(self._settle(machine.tick(self._state, now, self._settings)))
 
     def finish(self, reason: EndReason, now: Stamp) -> None:
