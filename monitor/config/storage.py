@@ -51,9 +51,6 @@ class RetentionConfig(ConfigModel):
     score_history: Duration = Field(default=30 * 86400.0, gt=0.0)
     """Age at which the score history goes."""
 
-    alerts: Duration = Field(default=365 * 86400.0, gt=0.0)
-    """Age at which alerts, what people did with them, ended grants and door events go."""
-
     max_events: int | None = Field(default=None, ge=1)
     """Most closed events kept."""
 

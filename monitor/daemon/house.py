@@ -18,6 +18,7 @@ from monitor.clock import Clock
 from monitor.config import MonitorConfig
 from monitor.daemon.book import DatabaseBook
 from monitor.daemon.journal import Journal
+from monitor.daemon.recollection import Recollection
 from monitor.daemon.status import DaemonStatus, Rooms, Watch
 from monitor.daemon.voice import zone_readings
 from monitor.events.history import ScoreRecorder
@@ -55,6 +56,7 @@ class House:
             photographer=self._photographer,
             pool=self._pool,
             presence=self._presence,
+            recollection=Recollection(self._presence, engine.url),
             writer=self._writer,
             jobs=self._jobs,
             journal=self._journal,
@@ -118,8 +120,7 @@ class House:
     def _make_jobs(self) -> JobRoom:
         return JobRoom(
             self._engine,
-            self._config.retention,
-            self._config.snapshots.folder,
+            self._config,
             clock=self._clock,
             health=lambda: self.status.summary(),  # noqa: PLW0108  (made after the jobs)
         )

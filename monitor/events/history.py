@@ -224,6 +224,11 @@ def known_history(engine: Engine) -> list[tuple[str, str, datetime, datetime]]:
         raise explain(error, engine.url) from error
 
 
+def oldest_score(engine: Engine) -> datetime | None:
+    """The first minute that is kept of any zone. Raises SQLAlchemyError."""
+    return min((first for _, _, first in _oldest(engine)), default=None)
+
+
 def delete_score_history_before(engine: Engine, limit: datetime) -> int:
     """Delete all minutes that were over before `limit`; how many rows went.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from uuid import UUID
@@ -51,9 +52,16 @@ class SnapshotStore:
             target.unlink()
         except FileNotFoundError:
             return 0
-        if not any(target.parent.iterdir()):
+        with suppress(OSError):  # not empty, or the writer has just put something into it
             target.parent.rmdir()
         return size
+
+    def size(self, path: str) -> int:
+        """Bytes of the picture; 0 if there is none. Raises OSError."""
+        try:
+            return (self.folder / path).stat().st_size
+        except FileNotFoundError:
+            return 0
 
     def exists(self, path: str) -> bool:
         """Whether the picture is there."""
@@ -68,6 +76,16 @@ class SnapshotStore:
         for file in sorted(self.folder.glob("????-??-??/*.jpg")):
             if file.stat().st_mtime < youngest:
                 yield file.relative_to(self.folder).as_posix()
+
+    def old_paths(self, before: datetime) -> Iterator[str]:
+        """The pictures of the UTC days that were over before the moment, named as by `paths`.
+
+        What a crash left half-written is among them.
+        """
+        for day in sorted(self.folder.glob("????-??-??")):
+            if day.name < f"{before:%Y-%m-%d}":
+                for file in (*day.glob("*.jpg"), *day.glob(".*.partial")):
+                    yield file.relative_to(self.folder).as_posix()
 
 
 def _replace(target: Path, jpeg: bytes) -> None:

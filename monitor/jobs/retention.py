@@ -1,138 +1,181 @@
-"""Deleting what is old: a row and its snapshot go as one unit, open events never go."""
+"""What is kept: by age, by count, by disk. The job and `db retention` do the same."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple
-from uuid import UUID
+from typing import Any
 
-from sqlalchemy import Engine, and_, delete, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Engine, and_, func, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from monitor.config import RetentionConfig
-from monitor.events.database import writing
-from monitor.events.models import Coverage, OccupancyEvent
+from monitor.alerts.models import AlertRow, DeliveryRow, DoorRow, GrantRow, OverrideRow
+from monitor.alerts.outbox import DeliveryState
+from monitor.events.history import delete_score_history_before, oldest_score
+from monitor.events.holds import is_held
+from monitor.events.models import Coverage, OccupancyEvent, ScoreMinute
 from monitor.events.snapshots import SnapshotStore
-from monitor.telemetry import get_logger
+from monitor.jobs.disk import database_bytes, folder_bytes, free_bytes
+from monitor.jobs.limits import Gone, Limits, Why
+from monitor.jobs.sweeper import Sweeper
+from monitor.storage import audit
 
-BATCH = 500
-"""Events deleted in one transaction: the writer waits for no longer than that takes."""
-
-log = get_logger(__name__)
-
-
-class _Old(NamedTuple):
-    id: UUID
-    started_at: datetime
-    snapshot: str | None
+DAY = timedelta(days=1)
+"""What is younger never goes because other programs fill the disk."""
 
 
 @dataclass(frozen=True, slots=True)
-class Cutoffs:
-    """Events that ended before `events` go; snapshots of those that ended before `snapshots`."""
+class Report:
+    """What went, and the bytes by which the limits of the disk are missed all the same."""
 
-    events: datetime
-    snapshots: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Swept:
-    """What a sweep removed, and the snapshots it could not."""
-
-    events: int = 0
-    snapshots: int = 0
-    freed_bytes: int = 0
-    stuck: int = 0
-
-    def __add__(self, other: Swept) -> Swept:
-        return Swept(
-            self.events + other.events,
-            self.snapshots + other.snapshots,
-            self.freed_bytes + other.freed_bytes,
-            self.stuck + other.stuck,
-        )
+    gone: tuple[Gone, ...]
+    lacking_bytes: int
 
 
-def cutoffs(retention: RetentionConfig, now: datetime) -> Cutoffs:
-    """The ages of the configuration as moments; snapshots never outlive their events."""
-    events = now - timedelta(seconds=retention.events)
-    snapshots = now - timedelta(seconds=min(retention.snapshots, retention.events))
-    return Cutoffs(events, snapshots)
+def sweep(
+    engine: Engine,
+    store: SnapshotStore,
+    limits: Limits,
+    *,
+    actor: str = "retention",
+    dry_run: bool = False,
+) -> Report:
+    """Delete all that is beyond the limits; with `dry_run` only say what would go.
 
-
-def sweep(engine: Engine, store: SnapshotStore, limits: Cutoffs) -> Swept:
-    """Delete all that is older than the limits; coverage lives as long as events do.
-
-    The file goes first: a crash in between leaves a row that the next sweep finds again, never
-    a file nobody knows of. A file that cannot be deleted keeps its row and is tried again.
-    Raises SQLAlchemyError when the database is away.
+    Open events, held events and their snapshots stay in any case. Every batch is noted in the
+    audit log in the transaction that deletes it. Raises SQLAlchemyError when the database is
+    away, OSError when the snapshot folder cannot be read.
     """
-    swept = Swept()
-    for old in _ended_before(engine, limits.events, with_snapshot=False):
-        gone, result = _delete_files(store, old)
-        with Session(writing(engine)) as session, session.begin():
-            session.execute(delete(OccupancyEvent).where(OccupancyEvent.id.in_(gone)))
-        swept += Swept(events=len(gone)) + result
-    for old in _ended_before(engine, limits.snapshots, with_snapshot=True):
-        gone, result = _delete_files(store, old)
-        with Session(writing(engine)) as session, session.begin():
-            session.execute(
-                update(OccupancyEvent).where(OccupancyEvent.id.in_(gone)).values(snapshot=None)
+    return _Sweep(engine, store, limits, actor=actor, dry_run=dry_run).run()
+
+
+class _Sweep:
+    """One run. In a dry run the later rules reckon with what the earlier ones would have taken."""
+
+    def __init__(
+        self, engine: Engine, store: SnapshotStore, limits: Limits, *, actor: str, dry_run: bool
+    ) -> None:
+        self._engine, self._store, self._limits = engine, store, limits
+        self._actor, self._dry_run = actor, dry_run
+        self._sweeper = Sweeper(engine, store, actor=actor, dry_run=dry_run)
+        self._gone: list[Gone] = []
+
+    def run(self) -> Report:
+        """All rules in order."""
+        limits = self._limits
+        lacking = [0]
+        self._gone += self._by_age()
+        if limits.max_events is not None:
+            self._gone.append(self._by_count(limits.max_events))
+        if limits.max_disk is not None:
+            lacking.append(self._by_disk(limits.max_disk))
+        if limits.min_free is not None:
+            lacking.append(self._by_free(limits.min_free))
+        return Report(_summed(self._gone), max(lacking))
+
+    def _by_age(self) -> Iterator[Gone]:
+        limits, table, age = self._limits, OccupancyEvent, Why.AGE
+        # What ended before a moment started before it: that is where an index helps.
+        old = and_(table.started_at < limits.events, table.ended_at < limits.events)
+        yield self._sweeper.events(old, age)
+        fading = and_(table.started_at < limits.snapshots, table.ended_at < limits.snapshots)
+        yield self._sweeper.pictures(and_(fading, table.ended_at >= limits.events), age)
+        yield self._sweeper.strays(min(limits.snapshots, limits.now - DAY))
+        yield self._sweeper.rows("coverage", Coverage.id, Coverage.ended_at < limits.events, age)
+        for kind, key, which in _alerts(limits.alerts):
+            yield self._sweeper.rows(kind, key, which, age)
+        yield self._scores(limits.score_history, age)
+
+    def _by_count(self, most: int) -> Gone:
+        table, limits = OccupancyEvent, self._limits
+        stays = or_(table.ended_at >= limits.events, is_held(table.id))
+        with Session(self._engine) as session:
+            count = session.scalar(select(func.count()).select_from(table).where(stays)) or 0
+        return self._sweeper.events(table.ended_at >= limits.events, Why.COUNT, count - most)
+
+    def _by_disk(self, most: int) -> int:
+        """Snapshots, then days of the score history, then events; the bytes still too many.
+
+        Rows count by their share of a SQLite database, so that a run takes rather too little and
+        the next one goes on. A server's disk is the server's business.
+        """
+        if (need := self._too_many(most)) > 0:
+            self._gone.append(self._pictures(self._limits.snapshots, need))
+        while (need := self._too_many(most)) > 0 and database_bytes(self._engine):
+            first = oldest_score(self._engine)
+            if first is None or first + DAY > self._limits.now - DAY:
+                return self._events_for(need)
+            self._gone.append(self._scores(first + DAY, Why.DISK))
+            if self._dry_run:
+                break
+        return max(0, need)
+
+    def _by_free(self, least: int) -> int:
+        """Only snapshots older than a day: whoever fills the disk may be somebody else."""
+        need = least - free_bytes(self._store.folder) - self._freed()
+        if need <= 0:
+            return 0
+        taken = self._pictures(self._limits.snapshots, need, before=self._limits.now - DAY)
+        self._gone.append(taken)
+        return max(0, need - taken.freed_bytes)
+
+    def _pictures(self, since: datetime, need: int, before: datetime | None = None) -> Gone:
+        ended = OccupancyEvent.ended_at
+        which = ended >= since if before is None else and_(ended >= since, ended < before)
+        return self._sweeper.pictures(which, Why.DISK, need)
+
+    def _events_for(self, need: int) -> int:
+        """Delete as many events as make up `need` bytes of the database, as far as one can tell."""
+        with Session(self._engine) as session:
+            count = session.scalar(select(func.count()).select_from(OccupancyEvent)) or 0
+        each = database_bytes(self._engine) / max(1, count)
+        which = OccupancyEvent.ended_at >= self._limits.events
+        taken = self._sweeper.events(which, Why.DISK, round(need / each + 0.5))
+        self._gone.append(taken)
+        return max(0, need - round(taken.rows * each))
+
+    def _too_many(self, most: int) -> int:
+        used = folder_bytes(self._store.folder) + database_bytes(self._engine)
+        return used - self._freed() - most
+
+    def _freed(self) -> int:
+        """Bytes that only a dry run still finds on the disk."""
+        return sum(each.freed_bytes for each in self._gone) if self._dry_run else 0
+
+    def _scores(self, before: datetime, why: Why) -> Gone:
+        kind = "score history"
+        if self._dry_run:
+            with Session(self._engine) as session:
+                old = select(func.count()).where(ScoreMinute.minute < before)
+                return Gone(kind, why, session.scalar(old) or 0)
+        rows = delete_score_history_before(self._engine, before)
+        if rows:
+            details = {"why": why.value, "count": rows, "before": before.isoformat()}
+            audit.record(
+                self._engine, actor=self._actor, action="delete", subject=kind, details=details
             )
-        swept += result
-    with Session(writing(engine)) as session, session.begin():
-        session.execute(delete(Coverage).where(Coverage.ended_at < limits.events))
-    return swept
+        return Gone(kind, why, rows)
 
 
-def _ended_before(engine: Engine, limit: datetime, *, with_snapshot: bool) -> Iterator[list[_Old]]:
-    """Ended events in batches, oldest start first."""
-    table = OccupancyEvent
-    conditions = [table.started_at < limit, table.ended_at < limit]
-    if with_snapshot:
-        conditions.append(table.snapshot.is_not(None))
-    last: _Old | None = None
-    while True:
-        query = (
-            select(table.id, table.started_at, table.snapshot)
-            .where(*conditions)
-            .order_by(table.started_at, table.id)
-            .limit(BATCH)
-        )
-        if last is not None:
-            query = query.where(
-                table.started_at >= last.started_at,
-                or_(
-                    table.started_at > last.started_at,
-                    and_(table.started_at == last.started_at, table.id > last.id),
-                ),
-            )
-        with Session(engine) as session:
-            batch = [_Old(*row) for row in session.execute(query)]
-        if not batch:
-            return
-        last = batch[-1]
-        yield batch
+def _summed(gone: Iterable[Gone]) -> tuple[Gone, ...]:
+    """One line for each kind and reason, without those that took nothing."""
+    sums: dict[tuple[str, Why], Gone] = {}
+    for each in gone:
+        so_far = sums.get((each.kind, each.why))
+        sums[each.kind, each.why] = so_far + each if so_far else each
+    return tuple(each for each in sums.values() if each.rows)
 
 
-def _delete_files(store: SnapshotStore, old: Sequence[_Old]) -> tuple[list[UUID], Swept]:
-    """The events whose snapshots are gone now, and the account of it."""
-    gone: list[UUID] = []
-    snapshots = freed = stuck = 0
-    for event in old:
-        if event.snapshot is not None:
-            try:
-                freed += store.delete(event.snapshot)
-            except OSError as error:
-                stuck += 1
-                log.error(
-                    "an old snapshot cannot be deleted",
-                    path=event.snapshot,
-                    reason=error.strerror or str(error),
-                )
-                continue
-            snapshots += 1
-        gone.append(event.id)
-    return gone, Swept(0, snapshots, freed, stuck)
+def _alerts(
+    before: datetime,
+) -> Iterator[tuple[str, InstrumentedAttribute[Any], ColumnElement[bool]]]:
+    """What of the alerts room is old; what a channel still owes, or a held event caused, stays."""
+    owed = select(DeliveryRow.id).where(
+        DeliveryRow.alert_id == AlertRow.id, DeliveryRow.state == DeliveryState.PENDING.value
+    )
+    free = or_(AlertRow.event_id.is_(None), ~is_held(AlertRow.event_id))
+    yield "alerts", AlertRow.id, and_(AlertRow.at < before, ~owed.exists(), free)
+    yield "grants", GrantRow.id, GrantRow.until < before
+    yield "door events", DoorRow.id, DoorRow.at < before
+    yield "overrides", OverrideRow.id, OverrideRow.until < before

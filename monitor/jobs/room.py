@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine
 
 from monitor.clock import Clock
-from monitor.config import RetentionConfig
+from monitor.config import MonitorConfig
+from monitor.config.base import format_size
 from monitor.events.snapshots import SnapshotStore
-from monitor.jobs.retention import Swept, cutoffs, sweep
+from monitor.jobs.limits import Limits
+from monitor.jobs.retention import sweep
 from monitor.jobs.scheduler import Job, JobStats, Scheduler
 from monitor.telemetry import get_logger
 
@@ -31,15 +32,13 @@ class JobRoom:
     def __init__(
         self,
         engine: Engine,
-        retention: RetentionConfig,
-        snapshots: Path,
+        config: MonitorConfig,
         *,
         clock: Clock,
         health: Callable[[], Mapping[str, Any]] | None = None,
     ) -> None:
         self._engine = engine
-        self._retention = retention
-        self._store = SnapshotStore(snapshots)
+        self._config = config
         self._clock = clock
         self._health = health
         jobs = [Job("retention", RETENTION_EVERY, 60.0, self._sweep)]
@@ -59,15 +58,27 @@ class JobRoom:
         """Runs, misses and failures by job."""
         return self._scheduler.stats()
 
+    def reconfigure(self, config: MonitorConfig) -> None:
+        """Go by this configuration from the next run on."""
+        self._config = config
+
     def _sweep(self) -> None:
-        swept = sweep(self._engine, self._store, cutoffs(self._retention, self._clock.now().utc))
-        if swept != Swept():
+        config = self._config
+        limits = Limits.of(config.retention, config.alerts, self._clock.now().utc)
+        report = sweep(self._engine, SnapshotStore(config.snapshots.folder), limits)
+        for gone in report.gone:
             log.info(
                 "retention",
-                events=swept.events,
-                snapshots=swept.snapshots,
-                freed_bytes=swept.freed_bytes,
-                stuck=swept.stuck,
+                kind=gone.kind,
+                why=gone.why.value,
+                rows=gone.rows,
+                freed_bytes=gone.freed_bytes,
+                stuck=gone.stuck,
+            )
+        if report.lacking_bytes:
+            log.error(
+                "the disk is fuller than configured, and nothing is left that may be deleted",
+                lacking=format_size(report.lacking_bytes),
             )
 
     def _tell_health(self) -> None:

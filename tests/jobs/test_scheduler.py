@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from monitor.clock import SystemClock
-from monitor.config import RetentionConfig
+from monitor.config import MonitorConfig
 from monitor.events.database import open_database
 from monitor.events.schema import migrate
 from monitor.jobs import Job, JobRoom, room, scheduler
 from monitor.jobs.scheduler import Scheduler
+
+CONFIG = MonitorConfig.model_validate({"cameras": {"dock": {"source": {"url": "rtsp://cam/"}}}})
 
 MakeScheduler = Callable[..., Scheduler]
 
@@ -120,9 +122,7 @@ def test_the_room_sweeps_and_tells_its_health(
         asked.append(1)
         return {"cameras": 3}
 
-    jobs = JobRoom(
-        engine, RetentionConfig(), tmp_path / "snapshots", clock=SystemClock(), health=health
-    )
+    jobs = JobRoom(engine, CONFIG, clock=SystemClock(), health=health)
     assert set(jobs.stats()) == {"retention", "health"}
     jobs.start()
     wait_until(lambda: len(asked) >= 1)
@@ -134,7 +134,7 @@ def test_a_room_that_was_never_started_stops(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/monitor.db"
     migrate(url)
     engine = open_database(url)
-    jobs = JobRoom(engine, RetentionConfig(), tmp_path, clock=SystemClock())
+    jobs = JobRoom(engine, CONFIG, clock=SystemClock())
     assert set(jobs.stats()) == {"retention"}
     jobs.stop()
     engine.dispose()
