@@ -36,7 +36,7 @@ SLOT = YEARS / (FULL // CAMERAS)
 SEEN, UNSEEN = timedelta(hours=23, minutes=50), timedelta(minutes=10)
 """Each camera is seen so long, then not for so long, again and again."""
 
-TRANSACTION = 50_000
+TRANSACTION = 10_000
 """Events written in one transaction."""
 
 Row = tuple[Any, ...]
@@ -123,6 +123,9 @@ def _hurry(connection: Connection) -> None:
     """A power failure may cost the benchmark's history, and nothing else."""
     if connection.dialect.name == "sqlite":
         _pragmas(connection, "synchronous = OFF", "cache_size = -1000000")
+    elif connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET synchronous_commit = off")
+        connection.commit()
 
 
 def _pragmas(connection: Connection, *texts: str) -> None:

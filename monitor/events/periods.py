@@ -33,7 +33,7 @@ class Period(StrEnum):
         local = start.astimezone(zone)
         match self:
             case Period.HOUR:
-                return local.isoformat(timespec="minutes")
+                return local.replace(minute=0).isoformat(timespec="minutes")
             case Period.DAY:
                 return local.date().isoformat()
             case Period.WEEKDAY:
