@@ -28,7 +28,16 @@ from monitor.events.writer import Commit, EventWriter
 from monitor.imaging import jpeg
 from monitor.inference.pool import InferencePool
 from monitor.jobs import JobRoom
-from monitor.messages import Attention, Frame, Outage, Photo, Progress, Score, Transition
+from monitor.messages import (
+    Attention,
+    CameraHealth,
+    Frame,
+    Outage,
+    Photo,
+    Progress,
+    Score,
+    Transition,
+)
 from monitor.presence import PresenceRoom
 
 PICTURE_PATIENCE = 3.0
@@ -95,6 +104,7 @@ class House:
             self._config.cameras,
             on_message=self._on_message,
             on_attention=self._on_attention,
+            on_health=self._on_message,
             on_peak=self._on_peak,
             encode=encode if snapshots.enabled else None,
             model_id=self._pool.model_id,
@@ -154,7 +164,7 @@ class House:
         self._presence.on_outage(outage)
         self._alerts.on_outage(outage)
 
-    def _on_message(self, message: Transition | Progress) -> None:
+    def _on_message(self, message: Transition | Progress | CameraHealth) -> None:
         """Presence has something to keep; in the thread that brought the news. Must not block."""
         self._writer.put(message)
 

@@ -59,7 +59,9 @@ class Daemon:
         with ExitStack() as stack:
             rooms = self._start(stack)
             while not self._stop.wait(TICK_EVERY):
-                rooms.presence.tick(self._clock.now())
+                now = self._clock.now()
+                rooms.presence.tick(now)
+                rooms.recollection.tick(now)
         log.info("stopped")
         if self._taken_over_by:
             raise DatabaseError(
@@ -97,6 +99,8 @@ class Daemon:
         rooms.jobs.start()
         if server is not None:
             server.start(create_app(house.status, house.book, intake=rooms.alerts.intake))
+        rooms.recollection.load()
+        stack.callback(rooms.recollection.save)
         stack.callback(rooms.presence.checkpoint)
         stack.callback(rooms.capture.stop)
         stack.callback(rooms.photographer.stop)

@@ -14,16 +14,24 @@ from monitor.capture import CaptureRoom, Photographer, ReaderState, ReaderStats
 from monitor.clock import Clock, Stamp
 from monitor.config import CameraConfig, MonitorConfig
 from monitor.daemon.journal import Journal
+from monitor.daemon.recollection import Recollection
 from monitor.daemon.voice import alert_status
 from monitor.events.history import ScoreRecorder
 from monitor.events.writer import EventWriter
 from monitor.imaging import jpeg
 from monitor.inference.pool import InferencePool
 from monitor.jobs import JobRoom
-from monitor.messages import Frame, OutageReason, PresenceState, Score
+from monitor.messages import CameraHealth, Frame, OutageReason, PresenceState, Score
 from monitor.presence import PresenceRoom, ZoneStatus
 from monitor.telemetry import redact
-from monitor.web.status import CameraStatus, JobStatus, StatusReport, WorkerStatus, WriterStatus
+from monitor.web.status import (
+    CameraStatus,
+    HealthStatus,
+    JobStatus,
+    StatusReport,
+    WorkerStatus,
+    WriterStatus,
+)
 from monitor.web.status import ZoneStatus as ZoneReport
 
 PREVIEW_SIDE, PREVIEW_QUALITY = 480, 75
@@ -38,6 +46,7 @@ class Rooms:
     photographer: Photographer
     pool: InferencePool
     presence: PresenceRoom
+    recollection: Recollection
     writer: EventWriter
     jobs: JobRoom
     journal: Journal
@@ -152,6 +161,7 @@ class DaemonStatus:
         dropped = self._rooms.pool.dropped_by_camera()
         by_camera = groupby(self._rooms.presence.statuses(), key=lambda zone: zone.camera)
         zones = {camera: tuple(group) for camera, group in by_camera}
+        health = self._rooms.presence.health()
         for name, config in self._config.cameras.items():
             scored_at, scored = self._watch.scored(name)
             reader = readers.get(name)
@@ -177,7 +187,12 @@ class DaemonStatus:
                 decoded=reader.frames_decoded if reader else 0,
                 keyframes_every=reader.group if reader else None,
                 dense=reader.dense if reader else False,
+                health=tuple(_health(each) for each in health if each.camera == name),
             )
+
+
+def _health(health: CameraHealth) -> HealthStatus:
+    return HealthStatus(health.kind, health.kind.category, health.at.utc, health.detail)
 
 
 def _zone(zone: ZoneStatus) -> ZoneReport:
@@ -189,6 +204,7 @@ def _zone(zone: ZoneStatus) -> ZoneReport:
         enter_threshold=zone.enter_threshold,
         exit_threshold=zone.exit_threshold,
         since=zone.since.utc if zone.since else None,
+        explained=zone.explained,
     )
 
 

@@ -8,7 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 import monitor
-from monitor.messages import PresenceState
+from monitor.messages import HealthKind, PresenceState
 from monitor.web.status import AlertStatus, CameraStatus, MonitorStatus, StatusReport
 
 Samples = Iterable[tuple[tuple[str, ...], float | None]]
@@ -96,12 +96,26 @@ def _camera_metrics(cameras: tuple[CameraStatus, ...]) -> Iterator[Metric]:
         label,
         [((camera.name,), float(camera.dense)) for camera in enabled],
     )
+    yield _gauge(
+        "camera_health",
+        "1 while this happens to the camera's picture, else 0.",
+        ("camera", "kind", "category"),
+        [
+            ((camera.name, kind.value, kind.category.value), float(kind in _kinds(camera)))
+            for camera in enabled
+            for kind in HealthKind
+        ],
+    )
     yield _counter(
         "reconnects",
         "Tries to open the source after the first.",
         label,
         [((camera.name,), float(camera.reconnects)) for camera in enabled],
     )
+
+
+def _kinds(camera: CameraStatus) -> set[HealthKind]:
+    return {each.kind for each in camera.health}
 
 
 def _zone_metrics(cameras: tuple[CameraStatus, ...]) -> Iterator[Metric]:

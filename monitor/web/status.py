@@ -12,7 +12,13 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from monitor.messages import EndReason, OutageReason, PresenceState
+from monitor.messages import (
+    EndReason,
+    HealthCategory,
+    HealthKind,
+    OutageReason,
+    PresenceState,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +26,7 @@ class ZoneStatus:
     """A zone now. `pending`: the change under way, in words, None when settled.
 
     `score`: P(someone) last given, None without a signal; `since`: begin of the state.
+    `explained`: the score up to which the background explains what is seen, if it does.
     """
 
     name: str
@@ -29,6 +36,17 @@ class ZoneStatus:
     enter_threshold: float
     exit_threshold: float
     since: datetime | None
+    explained: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HealthStatus:
+    """Something that happens to a camera's picture. `category`: tamper, scene_change or dark."""
+
+    kind: HealthKind
+    category: HealthCategory
+    since: datetime
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +56,8 @@ class CameraStatus:
     `frame_age`, `score_age`: seconds since the last decoded frame and the last score, None
     before the first. `max_gap`: the age from which it counts as not seen. `sampled`, `dropped`
     and `scored` count frames since the start; `received` and `decoded` those before them.
-    `keyframes_every`: seconds between keyframes; `dense`: it is looked at closely.
+    `keyframes_every`: seconds between keyframes; `dense`: it is looked at closely. `health`: what
+    happens to its picture now.
     """
 
     name: str
@@ -62,6 +81,7 @@ class CameraStatus:
     decoded: int = 0
     keyframes_every: float | None = None
     dense: bool = False
+    health: tuple[HealthStatus, ...] = ()
 
     @property
     def seen(self) -> bool:

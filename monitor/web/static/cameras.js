@@ -1,7 +1,7 @@
 // The camera cards: built once, then kept up to date in place.
 
 import { drawn, icon, make, setText } from "./dom.js";
-import { OUTAGES, age, capital, duration, score, secondsSince } from "./format.js";
+import { HEALTH, OUTAGES, age, capital, duration, score, secondsSince } from "./format.js";
 
 const SPAN = 180; // scores a sparkline shows, one a second
 const WIDTH = 300;
@@ -58,11 +58,12 @@ function buildCard(camera) {
   card.picture.addEventListener("error", () => { card.picture.hidden = true; card.waiting = false; });
   card.none = make("div", { className: "none" }, icon("off"), make("b"), make("span"));
   card.age = make("span", { className: "age" });
+  card.health = make("p", { className: "health", hidden: true });
   card.list = make("div");
   card.root = make("article", { className: "camera", data: { camera: camera.name } },
     make("div", { className: "camera-head" }, card.title, card.facts),
     make("div", { className: "frame" }, card.picture, card.none, card.age),
-    card.list);
+    card.health, card.list);
   card.root.setAttribute("aria-label", `Camera ${camera.name}`);
   return card;
 }
@@ -85,6 +86,11 @@ function update(card) {
   sign.firstChild.setAttribute("href", seen ? "#icon-picture" : "#icon-off");
   setText(headline, !camera.enabled ? "Switched off" : seen ? "Waiting for a picture" : "Not seen");
   setText(detail, seen || !camera.enabled ? "" : OUTAGES[camera.outage] ?? capital(camera.state));
+  const health = camera.health ?? [];
+  setText(card.health, health.map((each) => HEALTH[each.kind] ?? capital(each.kind)).join(" · "));
+  card.health.title = health.map((each) => each.detail).join("; ");
+  card.health.hidden = !health.length;
+  card.health.dataset.tamper = String(health.some((each) => each.category === "tamper"));
   card.list.hidden = !camera.enabled;
   for (const zone of camera.zones) updateZone(card, zone);
   showTimes(card);
@@ -164,7 +170,8 @@ function showTimes(card) {
     const { zone } = view;
     const named = camera.zones.length > 1 || zone.name !== "frame";
     const since = zone.since ? `for ${duration(secondsSince(zone.since))}` : "";
-    const text = [since, zone.pending].filter(Boolean).join(" · ");
+    const background = zone.explained != null ? "background" : "";
+    const text = [since, zone.pending, background].filter(Boolean).join(" · ");
     const wanted = `${named ? zone.name : ""}|${text}`;
     if (view.said !== wanted) {
       view.said = wanted;

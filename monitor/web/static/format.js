@@ -28,6 +28,17 @@ export const OUTAGES = {
   error: "error",
 };
 
+export const HEALTH = {
+  covered: "Camera covered",
+  moved: "Camera moved",
+  defocused: "Out of focus",
+  frozen: "Picture frozen",
+  light_switched: "Light switched",
+  ir_switched: "Infrared switched",
+  clutter: "Rain or insects",
+  dark: "Dark",
+};
+
 export const clockTime = (iso) => clock.format(new Date(iso));
 export const fullTime = (iso) => full.format(new Date(iso));
 
