@@ -235,6 +235,7 @@ def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     # read); with isolation_level None, `_begin_sqlite` begins them where SQLAlchemy does.
     connection.isolation_level = None
     cursor = connection.cursor()
+    cursor.execute("PRAGMA auto_vacuum = INCREMENTAL")  # only a file that is empty yet heeds it
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA foreign_keys = ON")
