@@ -31,9 +31,8 @@ HEALTHY_STRETCH = 10.0
 """Seconds of pictures after which a camera's earlier failures are forgotten."""
 
 UNDECODABLE_LIMIT = 30.0
-"""Seconds of packets without a picture, beyond what the decode policy leaves out on purpose,
-after which the source is opened anew. Longer than the keyframe interval of any camera, because
-nothing can be decoded before the first keyframe."""
+"""Seconds of packets without a first picture after which the source is opened anew. Longer than
+the keyframe interval of any camera, because nothing can be decoded before the first keyframe."""
 
 Backoff = Callable[[int, OutageReason, float], float]
 
@@ -169,8 +168,17 @@ class Reader:
             now = session.asked = time.monotonic()
             if decoder.decoded > decoded:
                 last_picture = now
-            elif now - last_picture > UNDECODABLE_LIMIT + economy.longest_wait:
+            elif now - last_picture > economy.longest_wait + self._undecodable(session, economy):
                 raise SourceLostError(_EMPTY)
+
+    def _undecodable(self, session: _Session, economy: Economy) -> float:
+        """Seconds without a picture that can be decoded after which a new connection may help.
+
+        Where there were pictures, a camera may have changed its codec under way.
+        """
+        if session.decoder.decoded == session.decoded_before:
+            return UNDECODABLE_LIMIT
+        return min(UNDECODABLE_LIMIT, self._source.read_timeout + (economy.group or 0.0))
 
     def _picks(
         self,

@@ -5,12 +5,13 @@ parameter sets before each slice of a keyframe; there FFmpeg's parser begins a n
 packets of one time stamp come, both called keyframes, and the decoder makes half a picture of
 each. Here they are put together again.
 
-That a packet goes on with the picture before it is told by its first slice: only the first one
-of a picture has a set bit in its header (H.264 7.3.3: `first_mb_in_slice` is 0; H.265 7.3.6.1:
-`first_slice_segment_in_pic_flag`). That nothing more follows is told by the next packet only, so
-a packet that may be cut has to wait for it: every packet until one whole group has been seen,
-keyframes ever after, and others once one of them was cut. Where one is cut that nobody expected,
-nothing more is shown until the next keyframe.
+That a packet goes on with the picture before it is told by its first slice: only the first one of
+a picture has a set bit in its header (H.264 7.3.3: `first_mb_in_slice` is 0; H.265 7.3.6.1:
+`first_slice_segment_in_pic_flag`). If its time is another one, then its own first slice was lost
+on the way, and the decoder makes of it what it can. That nothing more follows is told by the next
+packet only, so a packet that may be cut has to wait for it: every packet until one whole group has
+been seen, keyframes ever after, and others once one of them was cut. Where one is cut that nobody
+expected, nothing more is shown until the next keyframe.
 """
 
 from __future__ import annotations
@@ -88,6 +89,7 @@ class Assembler:
         self._held: Unit | None = None
         self._keyframes = 0
         self._cut = False
+        self._pts: int | None = None
         self._interval = 0.0
         self._before = 0.0
 
@@ -97,7 +99,8 @@ class Assembler:
         None if it begins a picture of its own. False if the picture it belongs to has gone
         already, incomplete: the decoder is wrong from here to the next keyframe.
         """
-        if self._slices.begin(packet):
+        later = None not in (packet.pts, self._pts) and packet.pts != self._pts
+        if later or self._slices.begin(packet):
             return None
         if self._held is None:
             self._cut = True
@@ -112,6 +115,7 @@ class Assembler:
         if self._held is not None:
             held, self._held = self._held, None
             yield held
+        self._pts = packet.pts
         self._interval, self._before = seconds - self._before, seconds
         self._keyframes += packet.is_keyframe and self._keyframes < 2
         unit = Unit(packet, seconds, arrived)

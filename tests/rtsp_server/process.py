@@ -19,11 +19,12 @@ _START_TIMEOUT = 20.0
 
 @dataclass(frozen=True)
 class Clip:
-    """What is served under one name."""
+    """What is served under one name; `loss`: the share of RTP packets that get lost."""
 
     path: Path
     codec: str = "h264"
     fps: float = 15.0
+    loss: float = 0.0
 
 
 def missing() -> str | None:
@@ -61,7 +62,7 @@ class RtspServer:
     def start(self) -> None:
         """Run it and wait until it listens."""
         clips = [
-            f"--clip={name}={clip.path}:{clip.codec}:{clip.fps}"
+            f"--clip={name}={clip.path}:{clip.codec}:{clip.fps}:{clip.loss}"
             for name, clip in self._clips.items()
         ]
         self._process = subprocess.Popen(

@@ -1,10 +1,11 @@
 """A real RTSP server, run by the system's Python: GStreamer's, fed with pictures encoded before.
 
-    /usr/bin/python3 server.py --clip cam1=clip.au:h264:15 [--clip ...] [--port 0]
+    /usr/bin/python3 server.py --clip cam1=clip.au:h264:15:0 [--clip ...] [--port 0]
         [--auth none|basic|digest --user U --password P]
 
 Each clip is served in an endless loop under its name; all viewers share one stream. Prints
-`port N` when it listens. A clip file is a sequence of access units, each behind its length
+`port N` when it listens. Behind path, codec and frames a second stands the share of RTP packets
+that are to be lost. A clip file is a sequence of access units, each behind its length
 (4 bytes, big-endian); the first one is a keyframe.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import random
 import struct
 from pathlib import Path
 
@@ -39,22 +41,33 @@ def access_units(path: Path) -> list[bytes]:
 class Mount:
     """Feeds one clip to the pipeline of each media that the server makes of it."""
 
-    def __init__(self, units: list[bytes], codec: str, fps: float) -> None:
+    def __init__(self, units: list[bytes], codec: str, fps: float, loss: float) -> None:
         self.units = units
         self.fps = fps
+        self.loss = loss
         self.factory = GstRtspServer.RTSPMediaFactory()
         self.factory.set_shared(True)
         # multifilesrc would give every packet the RTP time 0: appsrc stamps them as they come.
         self.factory.set_launch(
             f"( appsrc name=feed is-live=true do-timestamp=true format=time "
             f"caps=video/x-{codec},stream-format=byte-stream,alignment=au "
-            f"! {codec}parse ! rtp{codec}pay name=pay0 pt=96 config-interval=-1 )"
+            f"! {codec}parse ! rtp{codec}pay name=pay0 pt=96 config-interval=-1"
+            f"{' mtu=16000' if loss else ''} )"  # a packet each NAL unit, never a list of them
         )
         self.factory.connect("media-configure", self.configure)
 
     def configure(self, _factory: object, media: GstRtspServer.RTSPMedia) -> None:
         feed = media.get_element().get_by_name("feed")
         position = [0]
+        if self.loss:
+            chance = random.Random(4)
+
+            def lose(_pad: Gst.Pad, _info: Gst.PadProbeInfo) -> Gst.PadProbeReturn:
+                lost = chance.random() < self.loss
+                return Gst.PadProbeReturn.DROP if lost else Gst.PadProbeReturn.OK
+
+            payloader = media.get_element().get_by_name("pay0")
+            payloader.get_static_pad("src").add_probe(Gst.PadProbeType.BUFFER, lose)
 
         def push() -> bool:
             if feed.get_property("current-level-buffers") < QUEUE:
@@ -105,8 +118,8 @@ def main() -> None:
     mounts = []
     for clip in options.clip:
         name, _, description = clip.partition("=")
-        path, codec, fps = description.rsplit(":", 2)
-        mount = Mount(access_units(Path(path)), codec, float(fps))
+        path, codec, fps, loss = description.rsplit(":", 3)
+        mount = Mount(access_units(Path(path)), codec, float(fps), float(loss))
         server.get_mount_points().add_factory(f"/{name}", mount.factory)
         mounts.append(mount)
     if options.auth != "none":
