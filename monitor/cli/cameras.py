@@ -21,6 +21,7 @@ from monitor.capture.onvif import OnvifCamera, Profile, device_url
 from monitor.capture.probing import StreamReport
 from monitor.capture.probing import probe as probe_stream
 from monitor.capture.streams import stream_entry, stream_row
+from monitor.cli import camera_health
 from monitor.cli.camera_login import (
     Login,
     filled,
@@ -44,6 +45,7 @@ from monitor.config.base import parse_duration
 from monitor.errors import MonitorError, UsageError
 
 app = typer.Typer(help="Find cameras, see what they send, set how.", no_args_is_help=True)
+app.add_typer(camera_health.app)
 
 AT_ONCE = 8
 """Cameras that are asked at the same time."""
