@@ -1,0 +1,112 @@
+"""What one zone scored over some time, from a recording or from the score history."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.clock import Stamp
+from monitor.events.history import ScoreHistory
+from monitor.presence.metrics import Span
+
+Numbers = NDArray[np.float64]
+
+LONGEST_STEP = 10.0
+"""Seconds between two scores that still count as watched; longer ones are a gap."""
+
+RECORDED = datetime(2000, 1, 1, tzinfo=UTC)
+"""Second 0 of recordings, whose date nobody knows."""
+
+SURE = 1e-6
+"""Scores keep this far from 0 and 1 when their log-odds are taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Scores of one zone in the order of time.
+
+    `at`: seconds since `start`, float64 (n,), rising. `score`: P(someone) in [0, 1], float64
+    (n,). `visits`: when somebody was there, in seconds since `start`. `dated`: whether `start` is
+    a real date.
+    """
+
+    name: str
+    start: datetime
+    at: Numbers
+    score: Numbers
+    visits: tuple[Span, ...] = ()
+    dated: bool = False
+
+    @property
+    def watched_s(self) -> float:
+        """Seconds in which the zone was looked at, gaps left out."""
+        return float(np.minimum(np.diff(self.at), LONGEST_STEP).sum()) if self.at.size > 1 else 0.0
+
+    def stamp(self, seconds: float) -> Stamp:
+        """The instant `seconds` after the start."""
+        return Stamp(seconds, self.start + timedelta(seconds=seconds))
+
+    def raised(self, log_odds: float) -> Trace:
+        """The same with every score's log-odds raised."""
+        score = self.score if log_odds == 0.0 else logistic(odds_of(self.score) + log_odds)
+        return Trace(self.name, self.start, self.at, score, self.visits, self.dated)
+
+    def occupied(self, edge: float = 0.5) -> NDArray[np.int8]:
+        """Per score 1 within a visit, 0 outside, -1 nearer than `edge` seconds to its ends."""
+        label = np.zeros(self.at.size, dtype=np.int8)
+        for visit in self.visits:
+            around = (self.at > visit.start - edge) & (self.at < visit.end + edge)
+            label[around] = -1
+            label[(self.at >= visit.start + edge) & (self.at <= visit.end - edge)] = 1
+        return label
+
+
+def odds_of(score: Numbers) -> Numbers:
+    """Log-odds of scores."""
+    held = np.clip(score, SURE, 1.0 - SURE)
+    return np.asarray(np.log(held / (1.0 - held)))
+
+
+def logistic(odds: Numbers) -> Numbers:
+    """Probabilities of log-odds."""
+    return np.asarray(1.0 / (1.0 + np.exp(-odds)))
+
+
+def from_scores(name: str, scores: Sequence[tuple[float, float]]) -> Trace:
+    """Of a recording's (seconds, score) pairs."""
+    pairs = np.array(sorted(scores), dtype=np.float64).reshape(-1, 2)
+    return Trace(name, RECORDED, pairs[:, 0].copy(), pairs[:, 1].copy())
+
+
+def from_history(name: str, history: ScoreHistory, since: datetime) -> Trace:
+    """Of stored seconds: each gets as many scores as it had, evenly spaced.
+
+    Least, mean and most are met; in which order they came is not kept, so they rise or fall with
+    the seconds around them.
+    """
+    base = since.timestamp()
+    at: list[float] = []
+    score: list[float] = []
+    means = history.mean.tolist()
+    rising = np.gradient(history.mean).tolist() if len(history) > 1 else [0.0] * len(history)
+    columns = (history.second, history.count, history.low, history.high)
+    rows = zip(*(column.tolist() for column in columns), means, rising, strict=True)
+    for second, count, low, high, mean, slope in rows:
+        values = _spread(count, low, mean, high)
+        at += [second - base + (i + 0.5) / count for i in range(count)]
+        score += values if slope >= 0.0 else values[::-1]
+    return Trace(name, since, np.array(at), np.array(score), dated=True)
+
+
+def _spread(count: int, low: float, mean: float, high: float) -> list[float]:
+    """`count` rising numbers with this least, mean and most."""
+    if count == 1:
+        return [mean]
+    if count == 2:
+        return [low, high]
+    middle = (mean * count - low - high) / (count - 2)
+    return [low, *[min(max(middle, low), high)] * (count - 2), high]
