@@ -20,7 +20,7 @@ from monitor.clock import Stamp
 from monitor.config import MonitorConfig
 from monitor.events.schema import migrate
 from monitor.events.writer import EventWriter
-from monitor.messages import EndReason, PresenceState, Summary, Transition
+from monitor.messages import CameraHealth, EndReason, PresenceState, Summary, Transition
 from monitor.storage.database import open_database
 
 from .receivers import Hook
@@ -173,7 +173,7 @@ class Line:
         self.room.start(pulse=False)
         self.writer.start()
 
-    def tell(self, *changes: Transition) -> None:
+    def tell(self, *changes: Transition | CameraHealth) -> None:
         """Put the changes and wait for their commit."""
         for change in changes:
             self.writer.put(change)

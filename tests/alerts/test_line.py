@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from uuid import UUID
 
 import pytest
 from sqlalchemy import Engine, text
 
 from monitor.config import MonitorConfig
-from monitor.messages import EndReason, Outage, OutageReason, PresenceState
+from monitor.messages import (
+    CameraHealth,
+    EndReason,
+    HealthKind,
+    Outage,
+    OutageReason,
+    PresenceState,
+)
 
 from .conftest import (
     HandClock,
@@ -235,6 +243,19 @@ def test_signs_of_tampering_alert_with_their_reason(
     (alert,) = alerts_in(engine)
     assert alert.camera == "dock"
     assert alert.reasons[-1] == "frozen: the same picture for 10 s"
+
+
+def test_a_covered_camera_alerts_once_and_darkness_does_not(line: Make, engine: Engine) -> None:
+    running = line(configured(rules={"hands": {"on": "tamper"}}))
+    covered = CameraHealth(
+        UUID(int=1), "dock", HealthKind.COVERED, at(0), at(5), detail="nothing is left"
+    )
+    running.tell(covered, covered, replace(covered, ended=at(60)))
+    for number, kind in enumerate((HealthKind.DARK, HealthKind.IR_SWITCHED, HealthKind.FROZEN), 2):
+        running.tell(CameraHealth(UUID(int=number), "dock", kind, at(0), at(5)))
+    (alert,) = alerts_in(engine)
+    assert (alert.camera, alert.at) == ("dock", at(0).utc)
+    assert alert.reasons[-1] == "covered: nothing is left"
 
 
 def test_a_flood_becomes_fewer_and_fewer_messages(

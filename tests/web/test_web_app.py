@@ -15,8 +15,8 @@ from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.parser import text_string_to_metric_families
 
 import monitor.web.app
-from monitor.messages import PresenceState
-from monitor.web import StatusReport, WebServer, WriterStatus, create_app
+from monitor.messages import HealthCategory, HealthKind, PresenceState
+from monitor.web import HealthStatus, StatusReport, WebServer, WriterStatus, create_app
 
 from .fakes import JPEG, NOON, FakeDaemon, camera, dead, event, zone
 
@@ -107,7 +107,9 @@ def test_health_is_derived(  # noqa: PLR0917
 def test_metrics(client: httpx.Client, daemon: FakeDaemon) -> None:
     occupied = replace(zone("desk", PresenceState.OCCUPIED), score=0.97)
     unknown = replace(zone("gate", PresenceState.UNKNOWN), score=None)
-    daemon.change(cameras=(replace(camera(), zones=(occupied, unknown)), dead(camera("yard"))))
+    covered = HealthStatus(HealthKind.COVERED, HealthCategory.TAMPER, NOON, "nothing is left")
+    entrance = replace(camera(), zones=(occupied, unknown), health=(covered,))
+    daemon.change(cameras=(entrance, dead(camera("yard"))))
     answer = client.get("/metrics")
     values = {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
@@ -118,6 +120,8 @@ def test_metrics(client: httpx.Client, daemon: FakeDaemon) -> None:
     expected = {
         ("presence_camera_up", (door,)): 1.0,
         ("presence_camera_up", (("camera", "yard"),)): 0.0,
+        ("presence_camera_health", (door, ("category", "tamper"), ("kind", "covered"))): 1.0,
+        ("presence_camera_health", (door, ("category", "dark"), ("kind", "dark"))): 0.0,
         ("presence_frame_age_seconds", (door,)): 0.2,
         ("presence_score_age_seconds", (door,)): 0.3,
         ("presence_frames_total", (door, ("result", "dropped"))): 3.0,
