@@ -41,6 +41,8 @@ NOBODY_WEIGHTS = {
 }  # fmt: skip
 CLEAN = 0.35
 """Part of the crops that keep the look they have."""
+THINGS = 0.3
+"""Part of the nobody crops that are cut around a vehicle, an animal, a piece of furniture."""
 CUT_FREE = {"coco_person", "ccp_street", "coco_small"}
 """Sources with persons whose boxes are good enough to cut person-free parts from."""
 
@@ -58,6 +60,8 @@ class Entry:
     width: int
     persons: tuple[Box, ...]
     doubtful: tuple[Box, ...]
+    objects: tuple[tuple[int, Box], ...] = ()
+    """Other things the detector found: COCO class and box."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,8 @@ class Crop:
     pixels: Image
     target: float
     """P(someone) to train towards; NaN where the boxes leave it open."""
+    source: str = ""
+    """Of the picture it was cut from; empty for mosaics and pasted crops."""
 
 
 class Pool:
@@ -97,6 +103,7 @@ def _entry(row: dict) -> Entry:  # type: ignore[type-arg]
     return Entry(
         row["name"], row["split"], row["source"], row["label"], row["offset"], row["height"],
         row["width"], tuple(persons), tuple(doubtful),
+        tuple((thing[0], tuple(thing[1:5])) for thing in row.get("objects", [])),
     )  # fmt: skip
 
 
@@ -145,6 +152,15 @@ class CropSampler:
         self.nobody = _by_source([e for e in entries if e.label == 0], NOBODY_WEIGHTS)
         self.cut_free = [e for e in entries if e.source in CUT_FREE and e.persons]
         self.unknown = pool.split("unlabelled")
+        if unlabelled:
+            entries = entries + self.unknown
+        self.things: dict[int, list[tuple[Entry, Box]]] = {}
+        for entry in entries:
+            for kind, box in entry.objects:
+                self.things.setdefault(kind, []).append((entry, box))
+        often = np.sqrt([len(found) for found in self.things.values()])
+        self.kinds = list(self.things)
+        self.often = often / often.sum() if self.kinds else often
 
     def draw(self) -> Crop:
         """One crop of `size` x `size`, before the camera look."""
@@ -166,7 +182,7 @@ class CropSampler:
     def someone_crop(self) -> Crop:
         for _ in range(8):
             entry = self.pick(self.someone)
-            if entry.persons and self.rng.random() < 0.3:
+            if entry.persons and self.rng.random() < 0.4:
                 box = self.person_box(entry)
             else:
                 box = self.any_box(entry)
@@ -175,8 +191,23 @@ class CropSampler:
                 break
         return crop
 
+    def thing_crop(self) -> Crop | None:
+        """A vehicle, an animal, furniture from near and afar, without a person."""
+        for _ in range(12):
+            found = self.things[self.kinds[self.rng.choice(len(self.kinds), p=self.often)]]
+            entry, thing = found[self.rng.integers(len(found))]
+            for _ in range(4):
+                box = self.around(entry, thing, 0.08, 0.9)
+                if entry.split == "unlabelled" or crop_target(entry, box) < 0.1:
+                    return self.cut(entry, box)
+        return None
+
     def nobody_crop(self) -> Crop:
-        if self.rng.random() < 0.65:
+        if self.kinds and self.rng.random() < THINGS:
+            crop = self.thing_crop()
+            if crop is not None:
+                return crop
+        if self.rng.random() < 0.6:
             entry = self.pick(self.nobody)
             return self.cut(entry, self.any_box(entry))
         for _ in range(12):
@@ -213,14 +244,17 @@ class CropSampler:
 
     def person_box(self, entry: Entry) -> Box:
         """A crop around one person who covers 1 to 30 % of it: the tile of a camera."""
-        person = entry.persons[self.rng.integers(len(entry.persons))]
-        wanted = np.exp(self.rng.uniform(np.log(0.01), np.log(0.3)))
-        area = max(_area(person), 1e-4) * entry.height * entry.width / wanted
+        return self.around(entry, entry.persons[self.rng.integers(len(entry.persons))], 0.01, 0.3)
+
+    def around(self, entry: Entry, thing: Box, low: float, high: float) -> Box:
+        """A crop of which `thing` covers `low` to `high`, wherever in it."""
+        wanted = np.exp(self.rng.uniform(np.log(low), np.log(high)))
+        area = max(_area(thing), 1e-4) * entry.height * entry.width / wanted
         area = max(area, 48 * 48)
         aspect = np.exp(self.rng.uniform(np.log(0.7), np.log(1.43)))
         w = min(np.sqrt(area * aspect) / entry.width, 1.0)
         h = min(np.sqrt(area / aspect) / entry.height, 1.0)
-        cx, cy = (person[0] + person[2]) / 2, (person[1] + person[3]) / 2
+        cx, cy = (thing[0] + thing[2]) / 2, (thing[1] + thing[3]) / 2
         x0 = float(np.clip(cx - w * self.rng.uniform(0.1, 0.9), 0, 1 - w))
         y0 = float(np.clip(cy - h * self.rng.uniform(0.1, 0.9), 0, 1 - h))
         return (x0, y0, x0 + w, y0 + h)
@@ -228,8 +262,8 @@ class CropSampler:
     def cut(self, entry: Entry, box: Box) -> Crop:
         target = crop_target(entry, box)
         if self.rng.random() < 0.08:
-            return Crop(self.letterboxed(entry, box), target)
-        return Crop(self.resized(entry, box, self.size, self.size), target)
+            return Crop(self.letterboxed(entry, box), target, entry.source)
+        return Crop(self.resized(entry, box, self.size, self.size), target, entry.source)
 
     def letterboxed(self, entry: Entry, box: Box) -> Image:
         """The crop with its aspect kept, between grey or black bars."""

@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from known import Known
 
 SMOOTH = 0.03
 """As `distill.py` smooths: scores stay apart at the ends."""
@@ -17,19 +18,18 @@ SMOOTH = 0.03
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--taught", type=Path, required=True, help="folder of teach.py")
+    parser.add_argument("--taught", type=Path, nargs="+", required=True, help="folders of teach.py")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--crops", type=int, default=2400)
     parser.add_argument("--hard", type=float, default=0.25, help="part of the computed label")
     args = parser.parse_args()
-    known = np.load(args.taught / "crops.npz")
-    starts, targets, someone = known["starts"], known["targets"], known["someone"]
-    blob = np.memmap(args.taught / "crops.bin", np.uint8, "r")
+    known = Known(args.taught)
+    targets, someone = known.targets, known.someone
     (args.out / "crops").mkdir(parents=True, exist_ok=True)
     listed, soft = [], []
     for row in np.random.default_rng(0).permutation(len(targets))[: args.crops]:
         name = f"crops/{row:06}.jpg"
-        (args.out / name).write_bytes(blob[starts[row] : starts[row + 1]].tobytes())
+        (args.out / name).write_bytes(known.jpeg(row).tobytes())
         target, score = float(targets[row]), float(someone[row])
         open_label = np.isnan(target)
         mixed = score if open_label else (1 - args.hard) * score + args.hard * target

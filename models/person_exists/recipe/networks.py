@@ -7,12 +7,8 @@ Parameter names of the student are PaddleClas's except BatchNorm statistics
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
 
-import numpy as np
-import onnx
 import torch
-from onnx import numpy_helper
 from torch import Tensor, nn
 
 BLOCKS = {
@@ -100,69 +96,6 @@ class PPLCNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.features(x))
-
-
-def load_layout_backbone(net: PPLCNet, path: Path) -> int:
-    """Fill the trunk from PaddleOCR's PicoDet-LCNet layout detector (ONNX, BN unfused).
-
-    Its weights sit in Constant nodes and are met in the order of the layers. Returns how many
-    layers were filled; the last convolution and the classifier stay as they are.
-    """
-    graph = onnx.load(str(path)).graph
-    constants = {
-        node.output[0]: numpy_helper.to_array(node.attribute[0].t)
-        for node in graph.node
-        if node.op_type == "Constant"
-    }
-    found = []
-    for node in graph.node:
-        if node.op_type == "Conv" and node.input[1] in constants:
-            found.append([constants[node.input[1]]])
-            if len(node.input) > 2:
-                found[-1].append(constants[node.input[2]])
-        elif node.op_type == "BatchNormalization":
-            found[-1].extend(constants[name] for name in node.input[1:5])
-        elif node.op_type == "Add" and node.input[1] in constants:
-            bias = constants[node.input[1]]
-            if bias.ndim == 4 and bias.size > 1 and len(found[-1]) == 1:
-                found[-1].append(bias.reshape(-1))
-    filled = 0
-    for module in net.modules():
-        if isinstance(module, ConvBN):
-            weights = found[filled]
-            _copy(module.conv.weight, weights[0])
-            targets = (
-                module.bn.weight,
-                module.bn.bias,
-                module.bn.running_mean,
-                module.bn.running_var,
-            )
-            for target, value in zip(targets, weights[1:5], strict=True):
-                _copy(target, value)
-            filled += 1
-        elif isinstance(module, SqueezeExcite):
-            for conv in (module.conv1, module.conv2):
-                _copy(conv.weight, found[filled][0])
-                _copy(conv.bias, found[filled][1])
-                filled += 1
-    return filled
-
-
-def load_orientation_backbone(net: PPLCNet, path: Path) -> None:
-    """Fill everything but the classifier from a PP-LCNet with PaddleClas names in an npz."""
-    own = dict(net.named_parameters()) | dict(net.named_buffers())
-    for name, value in np.load(path).items():
-        own_name = name.replace("_mean", "running_mean").replace("_variance", "running_var")
-        if not name.startswith("fc."):
-            _copy(own[own_name], value)
-
-
-def _copy(target: Tensor | None, value: np.ndarray) -> None:
-    if target is None or tuple(target.shape) != tuple(value.shape):
-        raise ValueError(
-            f"shape {value.shape} does not fit {None if target is None else target.shape}"
-        )
-    target.data.copy_(torch.from_numpy(np.array(value)))
 
 
 class Teacher(nn.Module):

@@ -20,7 +20,7 @@ import torch
 from crops import MEAN, STD, CropSampler, Pool, camera_look, erased, turned
 from depthwise import speed_up
 from measure import figures, labelled, scores, torch_predict
-from networks import PPLCNet, Teacher, load_layout_backbone
+from networks import PPLCNet, Teacher
 from torch import Tensor, multiprocessing, nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
@@ -225,8 +225,6 @@ def build(args: argparse.Namespace) -> nn.Module:
         teacher.freeze_lower(args.freeze)
         return teacher
     student = PPLCNet()
-    if args.layout:
-        load_layout_backbone(student, args.layout)
     if args.start:
         student.load_state_dict(torch.load(args.start)["average"])
     return student
@@ -236,7 +234,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     schedule_arguments(parser)
     parser.add_argument("--network", default="pplcnet", help="pplcnet, lite0 or lite2")
-    parser.add_argument("--layout", type=Path, help="layout_cdla.onnx to start the student from")
     parser.add_argument("--start", type=Path, help="checkpoint to start the student from")
     parser.add_argument("--freeze", type=int, default=5, help="lowest teacher blocks left alone")
     args = parser.parse_args()
