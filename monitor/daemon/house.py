@@ -16,6 +16,7 @@ from monitor.alerts.room import AlertRoom
 from monitor.capture import CaptureRoom, Photographer
 from monitor.clock import Clock
 from monitor.config import MonitorConfig
+from monitor.config.changes import Changes, compare, in_force
 from monitor.daemon.book import DatabaseBook
 from monitor.daemon.journal import Journal
 from monitor.daemon.recollection import Recollection
@@ -39,6 +40,7 @@ from monitor.messages import (
     Transition,
 )
 from monitor.presence import PresenceRoom
+from monitor.telemetry import configure_logging
 
 PICTURE_PATIENCE = 3.0
 """Seconds a delivery with snapshot waits for one that is being written."""
@@ -73,6 +75,32 @@ class House:
             history=self._history,
         )
         self.status = DaemonStatus(config, self.rooms, self._watch, clock)
+
+    @property
+    def config(self) -> MonitorConfig:
+        """The configuration in force."""
+        return self._config
+
+    def reconfigure(self, wanted: MonitorConfig) -> Changes:
+        """Go by another configuration, as far as that takes no restart; tells what changed.
+
+        Cameras that stay as they were notice nothing. Readers end before presence changes and
+        begin after it, so that no picture is judged by settings it was not cut for.
+        """
+        changes, config = compare(self._config, wanted), in_force(self._config, wanted)
+        reopened = {name: config.cameras[name] for name in (*changes.started, *changes.reopened)}
+        if "logging" in changes.sections:
+            configure_logging(config.logging)
+        self._alerts.reconfigure(config)
+        self._capture.drop((*changes.stopped, *changes.reopened))
+        self._presence.reconfigure(config.cameras, changes.ended, self._clock.now())
+        self._photographer.replace_cameras(config.cameras)
+        self._jobs.reconfigure(config)
+        self._watch.forget(changes.stopped)
+        self._config = config
+        self.status.reconfigure(config)
+        self._capture.add(reopened)
+        return changes
 
     def _make_alerts(self) -> AlertRoom:
         return AlertRoom(

@@ -8,14 +8,17 @@ from __future__ import annotations
 import signal
 import threading
 from contextlib import ExitStack
+from pathlib import Path
 from types import FrameType
 
 from sqlalchemy import Engine
 
 from monitor.clock import Clock, SystemClock
 from monitor.config import MonitorConfig
+from monitor.daemon.handle import Handle, handle_path
 from monitor.daemon.house import House
 from monitor.daemon.record import note_configuration
+from monitor.daemon.reload import Reloader
 from monitor.daemon.status import Rooms
 from monitor.errors import DatabaseError
 from monitor.events.database import describe, open_database
@@ -43,19 +46,25 @@ ALERT_TIMEOUT = 10.0
 class Daemon:
     """One monitor process. `run` returns when it was told to stop.
 
-    Raises MonitorError from `run` when something it needs cannot be had.
+    `file`: where the configuration came from, to be read again on SIGHUP; without it SIGHUP is
+    ignored. Raises MonitorError from `run` when something it needs cannot be had.
     """
 
-    def __init__(self, config: MonitorConfig, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self, config: MonitorConfig, *, file: Path | None = None, clock: Clock | None = None
+    ) -> None:
         self._config = config
+        self._file = file
         self._clock = clock or SystemClock()
         self._stop = threading.Event()
+        self._asked_to_reload = threading.Event()
         self._taken_over_by = ""
 
     def run(self) -> None:
         """Start everything, watch until SIGINT or SIGTERM, stop everything."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
+        signal.signal(signal.SIGHUP, lambda _number, _frame: self._asked_to_reload.set())
         with ExitStack() as stack:
             rooms = self._start(stack)
             while not self._stop.wait(TICK_EVERY):
@@ -105,6 +114,8 @@ class Daemon:
         stack.callback(rooms.capture.stop)
         stack.callback(rooms.photographer.stop)
         rooms.capture.start()
+        if self._file is not None:
+            self._listen_for_reloads(self._file, house, engine, stack)
         log.info(
             "watching",
             cameras=len(self._config.cameras),
@@ -113,6 +124,17 @@ class Daemon:
             dashboard=server.url if server else "off",
         )
         return rooms
+
+    def _listen_for_reloads(
+        self, file: Path, house: House, engine: Engine, stack: ExitStack
+    ) -> None:
+        """Be found by `reload`, and take other configurations while everything else runs."""
+        handle = Handle(handle_path(engine.url), file)
+        stack.callback(handle.release)
+        handle.take()
+        reloader = Reloader(file, house, engine, handle, asked=self._asked_to_reload)
+        stack.callback(reloader.stop)
+        reloader.start()
 
     def _listen(self, stack: ExitStack) -> WebServer | None:
         web = self._config.web

@@ -6,7 +6,7 @@ import resource
 import threading
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from monitor.alerts.room import AlertRoom
@@ -26,6 +26,7 @@ from monitor.presence import PresenceRoom, ZoneStatus
 from monitor.telemetry import redact
 from monitor.web.status import (
     CameraStatus,
+    ConfigStatus,
     HealthStatus,
     JobStatus,
     StatusReport,
@@ -77,6 +78,13 @@ class Watch:
                 self._sequences[score.camera] = score.frame.sequence
                 self._counts[score.camera] += 1
 
+    def forget(self, cameras: Iterable[str]) -> None:
+        """These are watched no longer; their last pictures are not to be shown."""
+        with self._lock:
+            for camera in cameras:
+                self._frames.pop(camera, None)
+                self._scored.pop(camera, None)
+
     def frame(self, camera: str) -> Frame | None:
         """The camera's latest frame."""
         with self._lock:
@@ -97,6 +105,21 @@ class DaemonStatus:
         self._watch = watch
         self._clock = clock
         self._started = clock.now().utc
+        self._configured = ConfigStatus(1, self._started)
+
+    def reconfigure(self, config: MonitorConfig) -> None:
+        """Report on the cameras of this configuration from now on."""
+        self._config = config
+
+    def configuration_taken(self) -> int:
+        """Another configuration is in force; the number of those there were."""
+        number = self._configured.generation + 1
+        self._configured = ConfigStatus(number, self._clock.now().utc)
+        return number
+
+    def configuration_rejected(self, why: str) -> None:
+        """A reload failed; the configuration of before stays in force."""
+        self._configured = replace(self._configured, rejected=why)
 
     def report(self) -> StatusReport:
         """Everything at this instant."""
@@ -128,6 +151,7 @@ class DaemonStatus:
             ),
             events_total=rooms.journal.opened(),
             alerts=alert_status(rooms.alerts),
+            config=self._configured,
         )
 
     def summary(self) -> dict[str, float | int | str]:

@@ -71,6 +71,8 @@ def readiness(report: StatusReport) -> Health:
         for channel in report.alerts.channels
         if channel.trouble
     ]
+    if report.config.rejected:
+        lesser.append(Reason("config", f"rejected: {report.config.rejected}"))
     workers = report.workers
     if 0 < workers.alive < workers.wanted:
         lesser.append(Reason("workers", f"{workers.alive} of {workers.wanted} workers are alive"))

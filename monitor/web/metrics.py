@@ -9,7 +9,7 @@ from prometheus_client.registry import Collector
 
 import monitor
 from monitor.messages import HealthKind, PresenceState
-from monitor.web.status import AlertStatus, CameraStatus, MonitorStatus, StatusReport
+from monitor.web.status import AlertStatus, CameraStatus, ConfigStatus, MonitorStatus, StatusReport
 
 Samples = Iterable[tuple[tuple[str, ...], float | None]]
 """Label values and a value each; None leaves the sample out."""
@@ -34,6 +34,7 @@ class StatusCollector(Collector):
         yield from _zone_metrics(report.cameras)
         yield from _pipeline_metrics(report)
         yield from _alert_metrics(report.alerts)
+        yield from _config_metrics(report.config)
 
 
 def _gauge(name: str, text: str, labels: tuple[str, ...], samples: Samples) -> Metric:
@@ -216,3 +217,25 @@ def _pipeline_metrics(report: StatusReport) -> Iterator[Metric]:
     ):
         samples = [((job.name,), float(getattr(job, name))) for job in report.jobs]
         yield _counter(f"jobs_{name}", text, ("job",), samples)
+
+
+def _config_metrics(config: ConfigStatus) -> Iterator[Metric]:
+    yield _gauge(
+        "config_generation",
+        "The how manyth configuration since the start is in force.",
+        (),
+        [((), float(config.generation))],
+    )
+    yield _gauge(
+        "config_last_reload_ok",
+        "1 while the configuration file is in force, 0 while it was rejected.",
+        (),
+        [((), float(not config.rejected))],
+    )
+    since = config.since
+    yield _gauge(
+        "config_since_seconds",
+        "When the configuration in force was taken, as Unix time.",
+        (),
+        [((), since.timestamp() if since else None)],
+    )

@@ -163,6 +163,18 @@ class AlertStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfigStatus:
+    """The configuration in force: the how manyth since the start, and since when.
+
+    `rejected`: why the file that should have replaced it was not taken, empty if there is none.
+    """
+
+    generation: int = 1
+    since: datetime | None = None
+    rejected: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class StatusReport:
     """Everything at one instant. `events_total`: occupancies opened since `started`."""
 
@@ -174,6 +186,7 @@ class StatusReport:
     jobs: tuple[JobStatus, ...]
     events_total: int
     alerts: AlertStatus = AlertStatus()
+    config: ConfigStatus = ConfigStatus()
 
 
 class MonitorStatus(Protocol):
