@@ -28,13 +28,13 @@ import typer
 
 from monitor.cli.output import Format, FormatOption, print_rows
 from monitor.config.inference import Device, Precision
+from monitor.imaging.slots import Slots
 from monitor.inference.batcher import Batch
 from monitor.inference.model import DEFAULT_MODEL, ModelInfo
 from monitor.inference.onnx import OnnxPredictor
 from monitor.inference.predictor import CPUINFO, BatchPredictor, Predictor
 from monitor.inference.process import Worker
 from monitor.inference.protocol import Answer, Ready, Task
-from monitor.inference.slots import Slots
 from monitor.training.convert import convert_model
 
 BATCHES = (1, 2, 4, 8, 16, 32)
@@ -167,7 +167,7 @@ def processor_seconds(processes: Sequence[Contestant]) -> float:
 @contextmanager
 def teams(model: ModelInfo, patches: np.ndarray) -> Iterator[list[Team]]:
     """All contestants, two processes each, ended afterwards."""
-    slots = Slots.create(len(patches))
+    slots = Slots.create(len(patches), room="benchmark", remedy="")
     slots.patches[:] = patches
     with ExitStack() as stack:
         stack.callback(slots.close)

@@ -12,10 +12,10 @@ from typing import Final
 
 from monitor.config.inference import InferenceConfig
 from monitor.errors import ModelError
+from monitor.imaging.slots import Slots
 from monitor.inference.model import ModelInfo
 from monitor.inference.process import DEPTH, Worker
 from monitor.inference.protocol import Failed, Ready, Task
-from monitor.inference.slots import Slots
 
 RESTARTS: Final = 5
 RESTART_WINDOW: Final = 60.0

@@ -23,16 +23,21 @@ from monitor.clock import Clock
 from monitor.config.inference import InferenceConfig
 from monitor.errors import ModelError
 from monitor.imaging.preprocess import SIDE
+from monitor.imaging.slots import Slots
 from monitor.inference.batcher import Batch, Batcher, Job
 from monitor.inference.crew import Crew, worker_count
 from monitor.inference.model import ModelInfo
 from monitor.inference.process import DEPTH, Worker
 from monitor.inference.protocol import Answer, Failed
-from monitor.inference.slots import Slots
 from monitor.inference.stats import Counters, PoolStats
 from monitor.messages import Frame, Score
 
 _log = structlog.get_logger(__name__)
+
+_LESS_MEMORY: Final = (
+    "lower `inference.workers` or `inference.max_batch`, or give the machine or container more "
+    "memory"
+)
 
 POISON_DEATHS: Final = 2
 """Workers a batch may kill before it is given up."""
@@ -88,7 +93,7 @@ class InferencePool:
         there is no memory for the frames. Then nothing is left running.
         """
         count = worker_count(self._config) * DEPTH * self._config.max_batch
-        self._slots = Slots.create(count)
+        self._slots = Slots.create(count, room="inference pool", remedy=_LESS_MEMORY)
         self._free = list(range(count))
         self._bell = os.pipe()
         for end in self._bell:

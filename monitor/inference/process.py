@@ -11,9 +11,9 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 
 from monitor.config.inference import PROJECT
+from monitor.imaging.slots import Slots
 from monitor.inference.batcher import Batch
 from monitor.inference.protocol import Answer, Failed, Order, Ready, Task
-from monitor.inference.slots import Slots
 
 MALLOC = "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=1073741824"
 """glibc keeps what the network's layers free, in huge pages. Else a batch of 8 takes 3,800 page

@@ -16,10 +16,10 @@ from multiprocessing.connection import Connection
 import numpy as np
 
 from monitor.errors import MonitorError
+from monitor.imaging.slots import Slots
 from monitor.inference.predictor import PaddlePredictor
 from monitor.inference.protocol import Answer, Failed, Ready, Task
 from monitor.inference.selftest import Golden, compare, self_test
-from monitor.inference.slots import Slots
 
 
 def serve(connection: Connection, slots: Slots, task: Task) -> None:

@@ -15,10 +15,10 @@ import pytest
 
 from monitor.config.inference import Device, Precision
 from monitor.errors import ModelError
+from monitor.imaging.slots import Slots
 from monitor.inference.model import ModelInfo
 from monitor.inference.protocol import Answer, Failed, Order, Ready, Task
 from monitor.inference.runtime import bare_paddle
-from monitor.inference.slots import Slots
 from monitor.inference.worker import serve
 
 from .frames import patches_of
@@ -26,7 +26,7 @@ from .frames import patches_of
 
 @pytest.fixture
 def slots() -> Iterator[Slots]:
-    made = Slots.create(4)
+    made = Slots.create(4, room="test", remedy="")
     yield made
     made.close()
 

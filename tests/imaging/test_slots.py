@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from monitor.errors import ServiceError
-from monitor.inference.slots import PATCH_BYTES, Slots
+from monitor.imaging.slots import PATCH_BYTES, Slots
 
 
 def test_what_one_maps_the_other_reads() -> None:
-    ours = Slots.create(3)
+    ours = Slots.create(3, room="room", remedy="less of it")
     theirs = Slots(os.dup(ours.fd), 3)
     ours.patches[1] = 7
     assert (theirs.patches[1] == 7).all()
@@ -23,8 +23,8 @@ def test_what_one_maps_the_other_reads() -> None:
 
 def test_memory_that_is_not_there_is_refused_with_the_bytes_needed() -> None:
     with pytest.raises(ServiceError, match=rf"{10**9 * PATCH_BYTES:,} bytes") as caught:
-        Slots.create(10**9)
-    assert "inference.max_batch" in caught.value.remedy
+        Slots.create(10**9, room="room", remedy="less of it")
+    assert (caught.value.where, caught.value.remedy) == ("room", "less of it")
 
 
 def test_memory_that_cannot_be_reserved(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,13 +34,13 @@ def test_memory_that_cannot_be_reserved(monkeypatch: pytest.MonkeyPatch) -> None
     descriptors = len(list(Path("/proc/self/fd").iterdir()))
     monkeypatch.setattr(os, "posix_fallocate", refuse)
     with pytest.raises(ServiceError, match="No space left on device"):
-        Slots.create(1)
+        Slots.create(1, room="room", remedy="less of it")
     assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
 
 
 def test_works_without_memfd(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "memfd_create")
-    slots = Slots.create(2)
+    slots = Slots.create(2, room="room", remedy="less of it")
     slots.patches[:] = np.uint8(5)
     assert slots.patches.sum() == 5 * 2 * PATCH_BYTES
     slots.close()

@@ -1,6 +1,6 @@
-"""Frames in shared memory: numbered slots that every worker can read.
+"""Patches in shared memory: numbered slots that the processes of a room can read and write.
 
-The memory is an anonymous file (memfd) whose descriptor is handed to each worker. It has no
+The memory is an anonymous file (memfd) whose descriptor is handed to each process. It has no
 name in /dev/shm: nothing can be left behind, however a process dies, and the small /dev/shm of
 containers does not limit it. All of it is reserved at start, so that a machine without the
 memory says so then instead of dying of a bus error later (Frigate issues 1354, 261, 528, 142).
@@ -36,19 +36,28 @@ class Slots:
         )
 
     @classmethod
-    def create(cls, count: int) -> Slots:
-        """Reserve memory for `count` patches. Raises ServiceError if there is not enough."""
+    def create(cls, count: int, *, room: str, remedy: str) -> Slots:
+        """Reserve memory for `count` patches.
+
+        Raises ServiceError, which names the `room` and the `remedy`, if there is not enough.
+        """
         needed = count * PATCH_BYTES
         available = _available_bytes()
         if needed > available:
-            raise _too_little_memory(count, needed, f"{available:,} are available")
+            raise ServiceError(
+                _too_little(count, needed, f"{available:,} are available"),
+                where=room,
+                remedy=remedy,
+            )
         fd = _anonymous_file()
         try:
             os.posix_fallocate(fd, 0, needed)
             return cls(fd, count)
         except OSError as error:
             os.close(fd)
-            raise _too_little_memory(count, needed, str(error.strerror)) from error
+            raise ServiceError(
+                _too_little(count, needed, str(error.strerror)), where=room, remedy=remedy
+            ) from error
 
     def close(self) -> None:
         """Give the memory back; views of `patches` must not be used any more."""
@@ -57,13 +66,8 @@ class Slots:
         os.close(self.fd)
 
 
-def _too_little_memory(count: int, needed: int, why: str) -> ServiceError:
-    return ServiceError(
-        f"cannot reserve {needed:,} bytes of shared memory for {count} patches: {why}",
-        where="inference pool",
-        remedy="lower `inference.workers` or `inference.max_batch`, or give the machine or "
-        "container more memory",
-    )
+def _too_little(count: int, needed: int, why: str) -> str:
+    return f"cannot reserve {needed:,} bytes of shared memory for {count} patches: {why}"
 
 
 def _available_bytes() -> int:
