@@ -1,73 +1,48 @@
-"""`events list|show|stats`: what the memory knows."""
+"""`events …`: what the memory knows."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from dataclasses import asdict, replace
+from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
 import typer
+from rich.console import Console
+from rich.progress import Progress
 from sqlalchemy import Engine
 
+from monitor.cli import zones
+from monitor.cli.alerts import WhoOption, who_am_i
+from monitor.cli.asking import (
+    CameraOption,
+    OverlappingOption,
+    SinceOption,
+    UntilOption,
+    Words,
+    ZoneOption,
+    require_known,
+)
 from monitor.cli.output import Format, FormatOption, print_rows
-from monitor.cli.storage import (
-    ConfigOption,
-    DbOption,
-    TimezoneOption,
-    find_storage,
-    find_timezone,
-)
-from monitor.config import load_config
+from monitor.cli.storage import ConfigOption, DbOption, TimezoneOption, open_memory
 from monitor.errors import UsageError
-from monitor.events.coverage import coverage_gaps
-from monitor.events.database import open_database
+from monitor.events.export import export_events
 from monitor.events.models import OccupancyEvent
-from monitor.events.moments import parse_moment
-from monitor.events.queries import (
-    LARGEST_PAGE,
-    EventFilter,
-    all_events,
-    find_events,
-    get_event,
-    known_zones,
-)
-from monitor.events.schema import require_current
+from monitor.events.queries import LARGEST_PAGE, EventFilter, all_events, find_events, get_event
+from monitor.events.records import FIELDS, event_record
 from monitor.events.statistics import Grouping, occupancy
-from monitor.messages import WHOLE_FRAME
+from monitor.events.stays import longest_stays
+from monitor.storage.audit import record
 
 app = typer.Typer(help="Show who was where, and when.", no_args_is_help=True)
 
-CameraOption = Annotated[str | None, typer.Option(help="Only this camera.")]
-ZoneOption = Annotated[str | None, typer.Option(help="Only zones of this name.")]
-SinceOption = Annotated[
-    str | None,
-    typer.Option(help="From this moment on: 2h (ago), today, yesterday 22:00, monday 8:30, ISO."),
-]
-UntilOption = Annotated[str | None, typer.Option(help="Before this moment.")]
+LimitOption = Annotated[int, typer.Option(min=1, help="Most events shown.")]
 
 _COLUMNS = ("start", "end", "lasted", "camera", "zone", "peak", "reason", "id")
-_FIELDS = (
-    "id",
-    "camera",
-    "zone",
-    "started_at",
-    "confirmed_at",
-    "last_seen_at",
-    "ended_at",
-    "end_reason",
-    "duration_s",
-    "peak_score",
-    "mean_score",
-    "score_count",
-    "model_id",
-    "snapshot",
-)
+_FIELDS = tuple(name for name in FIELDS if name != "settings")
 
 
 @app.command("list")
@@ -82,13 +57,8 @@ def list_events(
     open_only: Annotated[
         bool, typer.Option("--open", help="Only those that have not ended.")
     ] = False,
-    overlapping: Annotated[
-        bool,
-        typer.Option(
-            "--overlapping", help="All that share a moment with the span, not only starts in it."
-        ),
-    ] = False,
-    limit: Annotated[int, typer.Option(min=1, help="Most events shown.")] = 100,
+    overlapping: OverlappingOption = False,
+    limit: LimitOption = 100,
     timezone: TimezoneOption = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
@@ -100,25 +70,115 @@ def list_events(
 
     Example: `run_monitor.py events list --camera dock --since "yesterday 22:00" --overlapping`
     """
-    words = _Words(datetime.now(UTC), find_timezone(timezone))
-    wanted = EventFilter(
-        camera=camera,
-        zone=zone,
-        since=words.moment(since),
-        until=words.moment(until),
+    words = Words.of(timezone)
+    wanted = replace(
+        words.span(camera, zone, since, until),
         moment=words.moment(at),
         open_only=open_only,
         overlapping=overlapping,
-        limit=min(limit, LARGEST_PAGE),
     )
-    with _memory(db, config) as engine:
-        if not find_events(engine, wanted).events:
-            _require_known(engine, wanted, config)
-        found = islice(all_events(engine, wanted), limit)
-        if output is Format.TABLE:
-            print_rows((_line(event, words) for event in found), _COLUMNS, output)
-        else:
-            print_rows((_record(event) for event in found), _FIELDS, output)
+    _print_events(wanted, limit, words, output, db, config)
+
+
+@app.command()
+def ungranted(
+    db: DbOption = None,
+    config: ConfigOption = None,
+    camera: CameraOption = None,
+    zone: ZoneOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    overlapping: OverlappingOption = False,
+    limit: LimitOption = 100,
+    timezone: TimezoneOption = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """List events for which nobody held a grant, newest first.
+
+    A grant covers a stay when it was valid for at least a moment of it: not yet over, used up or
+    revoked when the stay began, and begun before it ended. `grants list --all` shows them.
+
+    Example: `run_monitor.py events ungranted --since "yesterday 18:00" --until "today 6:00"`
+    """
+    words = Words.of(timezone)
+    span = words.span(camera, zone, since, until)
+    wanted = replace(span, overlapping=overlapping, ungranted=True)
+    _print_events(wanted, limit, words, output, db, config)
+
+
+@app.command()
+def longest(
+    db: DbOption = None,
+    config: ConfigOption = None,
+    camera: CameraOption = None,
+    zone: ZoneOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    overlapping: OverlappingOption = False,
+    limit: Annotated[int, typer.Option(min=1, max=LARGEST_PAGE, help="How many.")] = 10,
+    timezone: TimezoneOption = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """List the longest stays of a span, whole, the longest first.
+
+    One that goes on lasts until its zone was last seen. The database looks at every event of the
+    span, so over years of many cameras it takes its time.
+
+    Example: `run_monitor.py events longest --camera dock --since monday --limit 5`
+    """
+    words = Words.of(timezone)
+    span = words.span(camera, zone, since, until)
+    wanted = replace(span, overlapping=overlapping, limit=limit)
+    with open_memory(db, config) as engine:
+        stays = longest_stays(engine, wanted, words.now)
+        if not stays:
+            require_known(engine, wanted, config)
+    if output is Format.TABLE:
+        print_rows((_line(stay.event, words, stay.end) for stay in stays), _COLUMNS, output)
+    else:
+        rows = (event_record(stay.event) | {"lasted_s": stay.seconds} for stay in stays)
+        print_rows(rows, (*_FIELDS, "lasted_s"), output)
+
+
+@app.command()
+def export(
+    target: Annotated[
+        Path, typer.Option("--to", metavar="FILE", help="Ends in .csv, .json, .jsonl or .parquet.")
+    ],
+    db: DbOption = None,
+    config: ConfigOption = None,
+    camera: CameraOption = None,
+    zone: ZoneOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    overlapping: OverlappingOption = False,
+    ungranted: Annotated[
+        bool, typer.Option("--ungranted", help="Only those for which nobody held a grant.")
+    ] = False,
+    timezone: TimezoneOption = None,
+    who: WhoOption = None,
+) -> None:
+    """Write events to a file, oldest first, with every field; times are UTC.
+
+    However many there are, they are read page by page. The file gets its name once it is whole,
+    in the place of one that had it. The audit log notes who exported what. Parquet needs
+    `pip install 'presence-monitor[parquet]'`.
+
+    Example: `run_monitor.py events export --to march.parquet --since 2026-03-01 --until 2026-04-01`
+    """
+    words = Words.of(timezone)
+    span = words.span(camera, zone, since, until)
+    wanted = replace(span, overlapping=overlapping, ungranted=ungranted)
+    with open_memory(db, config) as engine, Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task("events", total=None)
+        count = export_events(
+            engine,
+            wanted,
+            target,
+            on_page=lambda done: progress.update(task, completed=done),
+            before_naming=lambda rows: _note_export(engine, wanted, target, who, rows),
+        )
+    sys.stdout.write(f"{target}: {count} events\n")
 
 
 @app.command()
@@ -133,30 +193,25 @@ def show(
 
     Example: `run_monitor.py events show 8f14e45f-ceea-467f-a0e6-1d2c3b4a5968`
     """
-    words = _Words(datetime.now(UTC), find_timezone(timezone))
+    words = Words.of(timezone)
     try:
         wanted = UUID(event_id)
     except ValueError as error:
         raise UsageError(
             f"{event_id!r} is no event id", remedy="`run_monitor.py events list` shows them"
         ) from error
-    with _memory(db, config) as engine:
+    with open_memory(db, config) as engine:
         event = get_event(engine, wanted)
     if event is None:
         raise UsageError(
             f"there is no event {wanted}", remedy="`run_monitor.py events list` shows those kept"
         )
-    record = _record(event) | {"settings": event.settings}
+    record = event_record(event)
     if output is not Format.TABLE:
-        print_rows([record], [*_FIELDS, "settings"], output)
+        print_rows([record], FIELDS, output)
         return
-    local = {
-        key: value.astimezone(words.zone) if isinstance(value, datetime) else value
-        for key, value in record.items()
-    }
-    print_rows(
-        [{"field": key, "value": value} for key, value in local.items()], ["field", "value"], output
-    )
+    shown = words.row(record, output).items()
+    print_rows([{"field": key, "value": value} for key, value in shown], ["field", "value"], output)
 
 
 @app.command()
@@ -177,14 +232,12 @@ def stats(
 
     Example: `run_monitor.py events stats --since "monday" --by day --format csv`
     """
-    words = _Words(datetime.now(UTC), find_timezone(timezone))
-    wanted = EventFilter(
-        camera=camera, zone=zone, since=words.moment(since), until=words.moment(until)
-    )
-    with _memory(db, config) as engine:
+    words = Words.of(timezone)
+    wanted = words.span(camera, zone, since, until)
+    with open_memory(db, config) as engine:
         lines = occupancy(engine, wanted, by=by, now=words.now, zone=words.zone)
         if not lines:
-            _require_known(engine, wanted, config)
+            require_known(engine, wanted, config)
     grouped = {Grouping.CAMERA: [], Grouping.ZONE: ["zone"], Grouping.DAY: ["day"]}[by]
     columns = ["camera", *grouped, "events", "open", "occupied_s", "longest_s"]
     print_rows(
@@ -205,101 +258,33 @@ def stats(
     )
 
 
-@app.command()
-def gaps(
-    db: DbOption = None,
-    config: ConfigOption = None,
-    camera: CameraOption = None,
-    zone: ZoneOption = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
-    timezone: TimezoneOption = None,
-    output: FormatOption = Format.TABLE,
+def _print_events(
+    wanted: EventFilter,
+    limit: int,
+    words: Words,
+    output: Format,
+    db: str | None,
+    config: Path | None,
 ) -> None:
-    """List when zones were not seen: camera away, monitor down, or presence not yet known.
-
-    "Not seen" is not "empty": within a gap nobody can say whether somebody was there. A zone
-    counts from when it was first seen. The table shows local times, JSON and CSV show UTC.
-
-    Example: `run_monitor.py events gaps --since "yesterday" --until "today"`
-    """
-    words = _Words(datetime.now(UTC), find_timezone(timezone))
-    wanted = EventFilter(
-        camera=camera, zone=zone, since=words.moment(since), until=words.moment(until)
-    )
-    with _memory(db, config) as engine:
-        found = coverage_gaps(engine, wanted, words.now)
-    local = words.shown if output is Format.TABLE else (lambda moment: moment)
-    print_rows(
-        (
-            {
-                "camera": gap.camera,
-                "zone": gap.zone,
-                "start": local(gap.start),
-                "end": local(gap.end),
-                "lasted_s": round((gap.end - gap.start).total_seconds(), 3),
-            }
-            for gap in found
-        ),
-        ("camera", "zone", "start", "end", "lasted_s"),
-        output,
-    )
+    wanted = replace(wanted, limit=min(limit, LARGEST_PAGE))
+    with open_memory(db, config) as engine:
+        if not find_events(engine, wanted).events:
+            require_known(engine, wanted, config)
+        found = islice(all_events(engine, wanted), limit)
+        if output is Format.TABLE:
+            print_rows((_line(event, words) for event in found), _COLUMNS, output)
+        else:
+            print_rows((_without_settings(event) for event in found), _FIELDS, output)
 
 
-@dataclass(frozen=True, slots=True)
-class _Words:
-    """How this user speaks of time."""
-
-    now: datetime
-    zone: tzinfo
-
-    def moment(self, text: str | None) -> datetime | None:
-        return parse_moment(text, now=self.now, zone=self.zone) if text is not None else None
-
-    def shown(self, moment: datetime | None) -> str:
-        return f"{moment.astimezone(self.zone):%Y-%m-%d %H:%M:%S}" if moment else ""
+def _without_settings(event: OccupancyEvent) -> dict[str, Any]:
+    record = event_record(event)
+    del record["settings"]
+    return record
 
 
-@contextmanager
-def _memory(db: str | None, config: Path | None) -> Iterator[Engine]:
-    engine = open_database(find_storage(db, config).url)
-    try:
-        require_current(engine)
-        yield engine
-    finally:
-        engine.dispose()
-
-
-def _require_known(engine: Engine, wanted: EventFilter, config: Path | None) -> None:
-    """Nothing was found: say so if it is because a name is wrong."""
-    known = set(known_zones(engine))
-    if config is not None:
-        for name, camera in load_config(config, look=False).cameras.items():
-            known |= {(name, zone) for zone in camera.zones or (WHOLE_FRAME,)}
-    _require_name("camera", wanted.camera, {camera for camera, _ in known})
-    _require_name("zone", wanted.zone, {zone for _, zone in known})
-    if sys.stderr.isatty():
-        sys.stderr.write("no events\n")
-
-
-def _require_name(what: str, name: str | None, names: set[str]) -> None:
-    if name is not None and names and name not in names:
-        shown = ", ".join(sorted(names)[:20])
-        raise UsageError(f"there is no {what} {name!r}", remedy=f"there are: {shown}")
-
-
-def _record(event: OccupancyEvent) -> dict[str, Any]:
-    record = {field: getattr(event, field) for field in _FIELDS if field != "duration_s"}
-    ended = event.ended_at
-    return record | {
-        "id": str(event.id),
-        "end_reason": event.end_reason.value if event.end_reason else None,
-        "duration_s": (ended - event.started_at).total_seconds() if ended else None,
-    }
-
-
-def _line(event: OccupancyEvent, words: _Words) -> dict[str, Any]:
-    lasted = (event.ended_at or max(words.now, event.started_at)) - event.started_at
+def _line(event: OccupancyEvent, words: Words, end: datetime | None = None) -> dict[str, Any]:
+    lasted = (end or event.ended_at or max(words.now, event.started_at)) - event.started_at
     return {
         "start": words.shown(event.started_at),
         "end": words.shown(event.ended_at),
@@ -310,3 +295,16 @@ def _line(event: OccupancyEvent, words: _Words) -> dict[str, Any]:
         "reason": event.end_reason.value if event.end_reason else "open",
         "id": str(event.id),
     }
+
+
+def _note_export(
+    engine: Engine, wanted: EventFilter, target: Path, who: str | None, rows: int
+) -> None:
+    """Who exported what; a file that cannot be noted is not handed out."""
+    asked = {name: value for name, value in asdict(wanted).items() if value not in (None, False)}
+    details = asked | {"rows": rows}
+    record(engine, actor=who_am_i(who), action="export", subject=target.name, details=details)
+
+
+for _command in (zones.now, zones.at, zones.ratio, zones.days, zones.overlaps, zones.gaps):
+    app.command()(_command)

@@ -6,10 +6,11 @@ import csv
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
+from uuid import UUID
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -43,7 +44,7 @@ def print_rows(
     elif output is Format.CSV:
         writer = csv.DictWriter(sys.stdout, fieldnames=columns, extrasaction="ignore")
         writer.writeheader()
-        writer.writerows({key: _cell(row.get(key)) for key in columns} for row in rows)
+        writer.writerows({key: _exact(row.get(key)) for key in columns} for row in rows)
     else:
         table = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
         for column in columns:
@@ -55,11 +56,22 @@ def print_rows(
 
 
 def _plain(value: object) -> str:
-    if isinstance(value, datetime):
+    if isinstance(value, date):
         return value.isoformat()
-    if isinstance(value, Path):
+    if isinstance(value, Path | UUID):
         return str(value)
     raise TypeError(f"cannot print {type(value).__name__} as JSON")
+
+
+def _exact(value: object) -> str:
+    """Nothing rounded: what a program reads is what was measured."""
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, list | tuple):
+        return " ".join(_exact(item) for item in value)
+    return str(value)
 
 
 def _cell(value: object) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import tzinfo
 from pathlib import Path
@@ -11,11 +13,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 import tzlocal
+from sqlalchemy import Engine
 
 from monitor.config import load_config
 from monitor.config.storage import DatabaseConfig, SnapshotConfig
 from monitor.errors import UsageError
-from monitor.events.database import parse_url
+from monitor.events.database import open_database, parse_url
+from monitor.events.schema import require_current
 from monitor.events.spool import default_spool
 
 VARIABLE = "PRESENCE_DB"
@@ -63,6 +67,17 @@ def find_storage(db: str | None, config: Path | None) -> Storage:
         url = variable
     url = db or url
     return Storage(url, folder, default_spool(parse_url(url)))
+
+
+@contextmanager
+def open_memory(db: str | None, config: Path | None) -> Iterator[Engine]:
+    """The database of the options, which has to have the present schema."""
+    engine = open_database(find_storage(db, config).url)
+    try:
+        require_current(engine)
+        yield engine
+    finally:
+        engine.dispose()
 
 
 def find_timezone(name: str | None) -> tzinfo:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import Engine, insert
+from sqlalchemy import Engine, delete, insert
 from sqlalchemy.orm import Session
 
+from monitor.alerts.grants import Grant, match
+from monitor.alerts.models import GrantRow
 from monitor.errors import UsageError
 from monitor.events.models import OccupancyEvent
 from monitor.events.queries import EventFilter, all_events, find_events, get_event, known_zones
@@ -188,3 +191,50 @@ def test_ties_with_events_that_lasted_no_time(engine: Engine) -> None:
     fill(engine, [row("dock", "a", 5, 5), row("dock", "a", 5, 15), row("dock", "a", 5, 5)])
     (event,) = find_events(engine, EventFilter(moment=seconds(10))).events
     assert event.ended_at == seconds(15)
+
+
+def test_oldest_first_is_the_same_backwards(engine: Engine, history: list[OccupancyEvent]) -> None:
+    found = list(all_events(engine, EventFilter(oldest_first=True, limit=17)))
+    assert agree(found[::-1], history)
+
+
+def test_stays_without_a_grant_are_those_that_match_none(
+    engine: Engine, history: list[OccupancyEvent]
+) -> None:
+    choice = random.Random(11)
+    grants = [_random_grant(choice) for _ in range(14)]
+    with Session(engine) as session, session.begin():
+        session.execute(delete(GrantRow))
+        session.add_all(GrantRow(**grant) for grant in grants)
+
+    def covered(event: OccupancyEvent) -> bool:
+        here = [
+            Grant(**{key: grant[key] for key in Grant.__slots__})
+            for grant in grants
+            if (grant["camera"], grant["zone"]) == (event.camera, event.zone)
+        ]
+        return match(here, event.started_at, event.ended_at or event.last_seen_at) is not None
+
+    expected = [event for event in history if not covered(event)]
+    assert 0 < len(expected) < len(history)
+    assert agree(list(all_events(engine, EventFilter(ungranted=True))), expected)
+
+
+def _random_grant(choice: random.Random) -> dict[str, Any]:
+    camera, zone = choice.choice(ZONES)
+    since = choice.uniform(-50, 4000)
+    until = since + choice.choice([1, 60, 900])
+    moments = [None, None, seconds(since + choice.uniform(-5, 70))]
+    return {
+        "id": uuid4(),
+        "camera": camera,
+        "zone": zone,
+        "subject": "badge",
+        "since": seconds(since),
+        "until": seconds(until),
+        "single_use": False,
+        "used_at": choice.choice(moments),
+        "revoked_at": choice.choice(moments),
+        "source": "test",
+        "created_at": NOON,
+    }
