@@ -13,17 +13,20 @@ import monitor
 from monitor.cli import (
     alerts,
     audit,
+    calibrate,
     cameras,
     check,
     dataset,
     db,
     events,
     grants,
+    holds,
     model,
     predict,
     replay,
     rules,
     run,
+    upkeep,
 )
 from monitor.config import LoggingConfig
 from monitor.errors import MonitorError
@@ -39,16 +42,19 @@ app = typer.Typer(
 app.add_typer(run.app)
 app.add_typer(check.app)
 app.add_typer(cameras.app, name="cameras")
+events.app.add_typer(holds.app)
 app.add_typer(events.app, name="events")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(rules.app, name="rules")
 app.add_typer(rules.switches)
 app.add_typer(grants.app, name="grants")
+db.app.add_typer(upkeep.app)
 app.add_typer(db.app, name="db")
 app.add_typer(audit.app, name="audit")
 app.add_typer(dataset.app, name="dataset")
 app.add_typer(model.app, name="model")
 app.add_typer(replay.app)
+app.add_typer(calibrate.app)
 app.add_typer(predict.app)
 
 

@@ -8,16 +8,17 @@ from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 
-from sqlalchemy import Engine, Uuid, func, select
+from sqlalchemy import Engine, Uuid, exists, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from monitor.events.columns import UTCDateTime
 from monitor.events.database import explain
-from monitor.events.models import OccupancyEvent
+from monitor.events.models import Hold, OccupancyEvent
 from monitor.events.schema import check_known, head_revision
 from monitor.events.snapshots import SnapshotStore
 from monitor.events.spool import count_messages
+from monitor.storage.chain import verify
 
 OVERLAP = timedelta(seconds=1)
 """Shorter overlaps of two events of a zone are rounding, not damage."""
@@ -34,6 +35,8 @@ class Defect(StrEnum):
     OVERLAPPING = "overlapping"
     SPOOLED = "spooled"
     REJECTED = "rejected"
+    AUDIT = "audit"
+    HOLD = "hold"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +67,10 @@ def check_database(
         with Session(engine) as session:
             yield from _inverted(session)
             yield from _overlapping(session)
+            yield from _holds(session)
             if snapshots is not None:
                 yield from _snapshots(session, snapshots)
+        yield from _audit(engine)
     except SQLAlchemyError as error:
         raise explain(error, engine.url) from error
     if spool is not None:
@@ -120,6 +125,21 @@ def _overlapping(session: Session) -> Iterator[Problem]:
             until = row.before_ended or "now (open)"
             detail = f"starts {row.started_at} while {row.before} lasts until {until}"
             yield Problem(Defect.OVERLAPPING, str(row.id), f"{row.camera}/{row.zone}: {detail}")
+
+
+def _holds(session: Session) -> Iterator[Problem]:
+    """The database refuses to delete a held event; somebody got around that."""
+    query = select(Hold).where(~exists().where(OccupancyEvent.id == Hold.event_id))
+    for row in session.scalars(query):
+        yield Problem(
+            Defect.HOLD, str(row.event_id), f"held by {row.who} ({row.why}), but the event is gone"
+        )
+
+
+def _audit(engine: Engine) -> Iterator[Problem]:
+    fault = verify(engine).fault
+    if fault is not None:
+        yield Problem(Defect.AUDIT, f"entry {fault.seq}", fault.what)
 
 
 def _snapshots(session: Session, store: SnapshotStore) -> Iterator[Problem]:

@@ -10,6 +10,9 @@ from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
+LOST = "lost"
+"""The folder, in that of the snapshots, of pictures that belong to nobody."""
+
 FRESH = 60.0
 """Seconds within which a picture without a row is no surprise."""
 
@@ -77,12 +80,23 @@ class SnapshotStore:
             if file.stat().st_mtime < youngest:
                 yield file.relative_to(self.folder).as_posix()
 
+    def set_aside(self, path: str) -> str:
+        """Move a picture that belongs to nobody; where it lies now. Raises OSError."""
+        aside = f"{LOST}/{path}"
+        target = self.folder / aside
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (self.folder / path).rename(target)
+        with suppress(OSError):
+            (self.folder / path).parent.rmdir()
+        return aside
+
     def old_paths(self, before: datetime) -> Iterator[str]:
         """The pictures of the UTC days that were over before the moment, named as by `paths`.
 
-        What a crash left half-written is among them.
+        What a crash left half-written is among them, and what was set aside.
         """
-        for day in sorted(self.folder.glob("????-??-??")):
+        days = (*self.folder.glob("????-??-??"), *self.folder.glob(f"{LOST}/????-??-??"))
+        for day in sorted(days):
             if day.name < f"{before:%Y-%m-%d}":
                 for file in (*day.glob("*.jpg"), *day.glob(".*.partial")):
                     yield file.relative_to(self.folder).as_posix()

@@ -14,7 +14,7 @@ from monitor.alerts.models import AlertRow, DeliveryRow, DoorRow, GrantRow, Over
 from monitor.alerts.outbox import DeliveryState
 from monitor.events.history import delete_score_history_before, oldest_score
 from monitor.events.holds import is_held
-from monitor.events.models import Coverage, OccupancyEvent, ScoreMinute
+from monitor.events.models import CameraHealthRow, Coverage, OccupancyEvent, ScoreMinute
 from monitor.events.snapshots import SnapshotStore
 from monitor.jobs.disk import database_bytes, folder_bytes, free_bytes
 from monitor.jobs.limits import Gone, Limits, Why
@@ -82,7 +82,8 @@ class _Sweep:
         fading = and_(table.started_at < limits.snapshots, table.ended_at < limits.snapshots)
         yield self._sweeper.pictures(and_(fading, table.ended_at >= limits.events), age)
         yield self._sweeper.strays(min(limits.snapshots, limits.now - DAY))
-        yield self._sweeper.rows("coverage", Coverage.id, Coverage.ended_at < limits.events, age)
+        for kind, of in (("coverage", Coverage), ("camera health", CameraHealthRow)):
+            yield self._sweeper.rows(kind, of.id, of.ended_at < limits.events, age)
         for kind, key, which in _alerts(limits.alerts):
             yield self._sweeper.rows(kind, key, which, age)
         yield self._scores(limits.score_history, age)

@@ -10,13 +10,16 @@ from sqlalchemy import Engine
 from monitor.clock import Clock
 from monitor.config import MonitorConfig
 from monitor.config.base import format_size
+from monitor.events.models import Base
 from monitor.events.snapshots import SnapshotStore
 from monitor.jobs.limits import Limits
 from monitor.jobs.retention import sweep
 from monitor.jobs.scheduler import Job, JobStats, Scheduler
+from monitor.storage.upkeep import maintain
 from monitor.telemetry import get_logger
 
 RETENTION_EVERY = 3600.0
+UPKEEP_EVERY = 86400.0
 HEALTH_EVERY = 300.0
 """Seconds between two runs."""
 
@@ -24,7 +27,7 @@ log = get_logger(__name__)
 
 
 class JobRoom:
-    """Runs retention every hour and, given `health`, logs its summary every five minutes.
+    """Runs retention every hour, upkeep every day, and tells `health` every five minutes.
 
     `health` returns what the log line shall say, such as cameras seen, writer lag, memory.
     """
@@ -41,7 +44,10 @@ class JobRoom:
         self._config = config
         self._clock = clock
         self._health = health
-        jobs = [Job("retention", RETENTION_EVERY, 60.0, self._sweep)]
+        jobs = [
+            Job("retention", RETENTION_EVERY, 60.0, self._sweep),
+            Job("upkeep", UPKEEP_EVERY, 900.0, self._maintain),
+        ]
         if health is not None:
             jobs.append(Job("health", HEALTH_EVERY, HEALTH_EVERY, self._tell_health))
         self._scheduler = Scheduler(jobs, clock)
@@ -79,6 +85,20 @@ class JobRoom:
             log.error(
                 "the disk is fuller than configured, and nothing is left that may be deleted",
                 lacking=format_size(report.lacking_bytes),
+            )
+
+    def _maintain(self) -> None:
+        done = maintain(self._engine, Base.metadata.tables)
+        log.info(
+            "database upkeep",
+            freed=format_size(done.freed_bytes),
+            size=format_size(done.size_bytes),
+            seconds=round(done.seconds, 2),
+        )
+        if not done.shrinks:
+            log.warning(
+                "the database file cannot shrink yet",
+                remedy="stop the monitor and run `run_monitor.py db maintain --rebuild` once",
             )
 
     def _tell_health(self) -> None:

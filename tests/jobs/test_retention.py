@@ -24,12 +24,12 @@ from monitor.config import RetentionConfig
 from monitor.config.alerts import AlertConfig
 from monitor.events.database import writing
 from monitor.events.holds import hold, holds, release
-from monitor.events.models import Coverage, OccupancyEvent, ScoreMinute
+from monitor.events.models import CameraHealthRow, Coverage, OccupancyEvent, ScoreMinute
 from monitor.events.snapshots import SnapshotStore, snapshot_path
 from monitor.jobs import retention, sweeper
 from monitor.jobs.limits import Gone, Limits, Why
 from monitor.jobs.retention import Report, sweep
-from monitor.messages import EndReason
+from monitor.messages import EndReason, HealthKind
 from monitor.storage.audit import find_entries
 from monitor.storage.chain import verify
 
@@ -361,7 +361,7 @@ def test_a_crash_between_row_and_file_leaves_a_stray_that_the_next_sweep_takes(
     assert files(store) == set()
 
 
-def test_coverage_lives_as_long_as_events(engine: Engine, store: SnapshotStore) -> None:
+def test_coverage_and_camera_health_live_as_long_as_events(engine: Engine, store: SnapshotStore) -> None:
     def span(days_ago: float, *, ended: bool) -> Coverage:
         start = NOW - days_ago * DAY
         return Coverage(
@@ -369,9 +369,20 @@ def test_coverage_lives_as_long_as_events(engine: Engine, store: SnapshotStore) 
             ended_at=start if ended else None,
         )  # fmt: skip
 
+    def blur(days_ago: float, *, ended: bool) -> CameraHealthRow:
+        start = NOW - days_ago * DAY
+        return CameraHealthRow(
+            id=uuid4(), camera="dock", kind=next(iter(HealthKind)), started_at=start,
+            confirmed_at=start, ended_at=start if ended else None, detail="",
+        )  # fmt: skip
+
     with Session(writing(engine)) as session, session.begin():
         session.add_all([span(91, ended=True), span(89, ended=True), span(400, ended=False)])
-    assert gone(agree(engine, store, KEEP)) == {("coverage", "age"): (1, 0)}
+        session.add_all([blur(91, ended=True), blur(89, ended=True), blur(400, ended=False)])
+    assert gone(agree(engine, store, KEEP)) == {
+        ("coverage", "age"): (1, 0),
+        ("camera health", "age"): (1, 0),
+    }
     with Session(engine) as session:
         starts = {row.started_at for row in session.scalars(select(Coverage))}
     assert starts == {NOW - 89 * DAY, NOW - 400 * DAY}
@@ -439,7 +450,7 @@ def test_two_sweeps_at_once_take_everything_once(
     monkeypatch.setattr(sweeper, "BATCH", 5)
     remember(engine, store, *(100 + number for number in range(20)))
     choose: Callable[..., Any] = sweeper.Sweeper._batch
-    inside = []
+    inside: list[int] = []
 
     def interrupted(self: sweeper.Sweeper, *given: Any) -> Any:
         batch = choose(self, *given)

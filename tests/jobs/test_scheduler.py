@@ -123,7 +123,7 @@ def test_the_room_sweeps_and_tells_its_health(
         return {"cameras": 3}
 
     jobs = JobRoom(engine, CONFIG, clock=SystemClock(), health=health)
-    assert set(jobs.stats()) == {"retention", "health"}
+    assert set(jobs.stats()) == {"retention", "upkeep", "health"}
     jobs.start()
     wait_until(lambda: len(asked) >= 1)
     jobs.stop()
@@ -135,6 +135,6 @@ def test_a_room_that_was_never_started_stops(tmp_path: Path) -> None:
     migrate(url)
     engine = open_database(url)
     jobs = JobRoom(engine, CONFIG, clock=SystemClock())
-    assert set(jobs.stats()) == {"retention"}
+    assert set(jobs.stats()) == {"retention", "upkeep"}
     jobs.stop()
     engine.dispose()
