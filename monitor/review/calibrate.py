@@ -90,12 +90,11 @@ def calibrate(
         families += evidence_families(base, fitted.calibration)
     visits = found or list(made_up_visits())
     bench = Bench(negatives, visits, budget)
-    chosen = None
-    for promise in (True, False):
+    tell(len(families))
+    chosen = bench.best_of(families, lambda: tell(0))
+    if chosen is None or not chosen.visits.visits_found:
         tell(len(families))
-        chosen = bench.best_of(families, lambda: tell(0), promise=promise)
-        if chosen is not None and chosen.visits.visits_found:
-            break
+        chosen = bench.most_cautious_of(families, lambda: tell(0))
     return ZoneCalibration(
         zone,
         budget,

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from math import inf
 
 import numpy as np
-from numpy.typing import NDArray
 
 from monitor.config.presence import (
     CalibrationConfig,
@@ -25,7 +25,7 @@ from monitor.presence.reading import thresholds
 from monitor.review.budget import ENOUGH, Budget, tail_of, weight
 from monitor.review.quick import Levels
 from monitor.review.simulate import simulate
-from monitor.review.trace import RECORDED, Numbers, Trace, logistic, odds_of
+from monitor.review.trace import RECORDED, Trace, logistic, odds_of
 
 LEVELS = tuple(logistic(np.arange(-2.0, 6.51, 0.25)).round(3).tolist())
 """Enter thresholds tried, in steps of log-odds."""
@@ -156,37 +156,64 @@ class Bench:
         self._allowed = float(int(budget.rate * self._watched))
         self._levels = Levels(negatives)
 
-    def best_of(self, families: Sequence[Family], step: Step, *, promise: bool) -> Found | None:
-        """The setting of most worth among those that keep the budget; None if none does.
-
-        Without `promise` the footage alone counts, not what its tail says.
-        """
+    def best_of(self, families: Sequence[Family], step: Step) -> Found | None:
+        """The setting of most worth among those that keep the budget; None if none does."""
         best: Found | None = None
         for family in families:
-            found = self._lowest_within(family, promise)
+            found = self._lowest_within(family, self._budget.rate)
             if found is not None and (best is None or found.worth > best.worth):
                 best = found
             step()
         return best
 
-    def _counted(self, family: Family) -> tuple[Numbers, NDArray[np.int64]]:
-        """The thresholds of a family in log-odds, and its runs at each."""
-        odds = odds_of(np.array([thresholds(settings)[0] for settings in family]))
-        return odds, np.array([self._levels.runs(settings) for settings in family])
+    def most_cautious_of(self, families: Sequence[Family], step: Step) -> Found | None:
+        """Where no tail promises enough: of the settings without too many false events on the
+        footage that find the most visits, the one that promises the fewest."""
+        lowest = [self._lowest_within(family, inf) for family in families]
+        most = max((found.visits.visits_found for found in lowest if found), default=0)
+        best: Found | None = None
+        for family in families:
+            found = self._highest_with(family, most)
+            if found is not None and (best is None or found.expected < best.expected):
+                best = found
+            step()
+        return best
 
-    def _lowest_within(self, family: Family, promise: bool) -> Found | None:
-        odds, runs = self._counted(family)
-        tail = tail_of(odds, runs, self._watched)
-        for settings, here, seen in zip(family, odds.tolist(), runs.tolist(), strict=True):
-            expected = seen / self._watched if seen >= ENOUGH else tail.rate(here)
-            if promise and expected > self._budget.rate:
-                continue
-            if not self._keeps(settings, seen, self._allowed):
+    def _counted(self, family: Family) -> list[tuple[PresenceConfig, int, float]]:
+        """Each setting of a family, its runs of hits, and the rate a second to be expected."""
+        odds = odds_of(np.array([thresholds(settings)[0] for settings in family]))
+        runs = [self._levels.runs(settings) for settings in family]
+        tail = tail_of(odds, np.array(runs), self._watched)
+        return [
+            (settings, seen, seen / self._watched if seen >= ENOUGH else tail.rate(here))
+            for settings, here, seen in zip(family, odds.tolist(), runs, strict=True)
+        ]
+
+    def _lowest_within(self, family: Family, rate: float) -> Found | None:
+        for settings, seen, expected in self._counted(family):
+            if expected > rate or not self._keeps(settings, seen, self._allowed):
                 continue
             visits = judge(self._positives, settings)
             if self._keeps(settings, seen, self._allowed - visits.false_events):
                 return Found(settings, visits, expected)
         return None
+
+    def _highest_with(self, family: Family, visits_found: int) -> Found | None:
+        """The highest threshold that still finds so many visits, by halving."""
+        counted = self._counted(family)
+        best: Found | None = None
+        low, high = 0, len(counted)
+        while low < high:
+            middle = (low + high) // 2
+            settings, seen, expected = counted[middle]
+            visits = judge(self._positives, settings)
+            if visits.visits_found < visits_found:
+                high = middle
+                continue
+            if self._keeps(settings, seen, self._allowed - visits.false_events):
+                best = Found(settings, visits, expected)
+            low = middle + 1
+        return best
 
     def _keeps(self, settings: PresenceConfig, runs: int, allowed: float) -> bool:
         """Whether the negatives give no more than is allowed."""

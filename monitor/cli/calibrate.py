@@ -1,0 +1,262 @@
+"""`calibrate`: settings for one camera from its own footage."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import Progress
+from sqlalchemy import Engine
+
+from monitor.cli.calibrate_sources import Gatherer, Wanted, limits_of, refuse_persons
+from monitor.cli.footage import (
+    now_utc,
+    parse_footage,
+    progress_bars,
+    replayed,
+)
+from monitor.cli.output import Format, FormatOption, print_rows
+from monitor.cli.storage import DbOption, TimezoneOption, find_storage, find_timezone
+from monitor.config import CameraConfig, MonitorConfig, PresenceConfig, load_config
+from monitor.errors import UsageError
+from monitor.events.database import open_database
+from monitor.events.schema import require_current
+from monitor.presence import zone_settings
+from monitor.presence.truth import read_truth
+from monitor.review import report
+from monitor.review.budget import parse_budget
+from monitor.review.calibrate import ZoneCalibration, calibrate
+from monitor.review.patch import Tree, apply_patch, merged_config, patch_of, to_yaml
+
+COLUMNS = (
+    "zone",
+    "setting",
+    "false_events",
+    "rate",
+    "bound_95",
+    "visits",
+    "recall",
+    "flaps",
+    "told_p95_s",
+    "presence",
+)
+
+app = typer.Typer()
+
+FOOTAGE = "A recording, a folder of them, or a span of the score history; repeatable."
+
+
+@app.command("calibrate")
+def calibrate_command(
+    config: Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The site's.")],
+    camera: Annotated[str, typer.Option(help="The camera to calibrate.")],
+    negatives: Annotated[
+        list[str] | None, typer.Option(metavar="FILE|SPAN", help=f"Nobody there. {FOOTAGE}")
+    ] = None,
+    positives: Annotated[
+        list[str] | None, typer.Option(metavar="FILE|SPAN", help=f"Somebody there. {FOOTAGE}")
+    ] = None,
+    budget: Annotated[
+        str, typer.Option(help="False events of the camera that you can live with: 1/week, 2/day.")
+    ] = "1/week",
+    zone: Annotated[str | None, typer.Option(help="Only this zone; else all, sharing it.")] = None,
+    truth: Annotated[
+        Path | None,
+        typer.Option(help="When somebody is there in the recordings; else in all of a positive."),
+    ] = None,
+    marked: Annotated[
+        bool, typer.Option("--marked", help="Take events that were marked, too (`events mark`).")
+    ] = False,
+    trust: Annotated[
+        bool, typer.Option("--trust-negatives", help="I have looked: there is nobody in them.")
+    ] = False,
+    output_folder: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for the report, plots and patch.")
+    ] = Path("output/calibration"),
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Write the settings into --config, too.")
+    ] = False,
+    db: DbOption = None,
+    timezone: TimezoneOption = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Find thresholds and times that keep false events within a budget, on a camera's own footage.
+
+    Recordings are replayed; a span such as "2026-11-20 22:00..2026-11-21 05:00" takes the scores
+    that the monitor kept. Settings are tried by running the presence machine on them. Of those
+    that keep the budget the one wins that finds the most visits of the positives, soonest. The
+    report says what the hours prove: none in 9 h bounds the rate at 56 a week, no more. Needs
+    `pip install 'presence-monitor[calibration]'`.
+
+    Example: `run_monitor.py calibrate -c my.yaml --camera dock --negatives
+    "yesterday 22:00..today 05:00" --positives delivery.mp4 --budget 1/week`
+    """
+    report.require_libraries()
+    loaded = load_config(config, look=False)
+    chosen = camera_of(loaded, camera)
+    words = now_utc(), find_timezone(timezone)
+    wanted = Wanted(
+        camera,
+        chosen,
+        _zones(camera, chosen, zone),
+        parse_footage(negatives or (), *words),
+        parse_footage(positives or (), *words),
+        parse_budget(budget),
+        {name: clip.spans() for name, clip in read_truth(truth).items()} if truth else None,
+        marked,
+    )
+    results = _calibrated(wanted, loaded, db, config, trust=trust)
+    found = {each.zone: each.patch for each in results if each.patch}
+    patch = patch_of(camera, chosen, found) if found else {}
+    if patch:
+        merged_config(config, patch)
+    written = _write(results, patch, output_folder, camera)
+    if apply and patch:
+        before = apply_patch(config, patch)
+        written.append(f"{config} (as it was: {before})")
+    _tell(results, written, output)
+    if len(found) < len(results):
+        raise typer.Exit(1)
+
+
+def camera_of(config: MonitorConfig, name: str) -> CameraConfig:
+    """The camera of this name. Raises UsageError naming those there are."""
+    if name not in config.cameras:
+        raise UsageError(
+            f"there is no camera {name!r}", remedy=f"there are: {', '.join(config.cameras)}"
+        )
+    return config.cameras[name]
+
+
+def _zones(name: str, camera: CameraConfig, zone: str | None) -> dict[str, PresenceConfig]:
+    zones = zone_settings(camera)
+    if zone is None:
+        return zones
+    if zone not in zones:
+        raise UsageError(
+            f"camera {name!r} has no zone {zone!r}", remedy=f"there are: {', '.join(zones)}"
+        )
+    return {zone: zones[zone]}
+
+
+def _calibrated(
+    wanted: Wanted, config: MonitorConfig, db: str | None, file: Path, *, trust: bool
+) -> list[ZoneCalibration]:
+    if not (wanted.negatives or wanted.marked):
+        raise UsageError(
+            "there are no negatives, so nothing is known of false events",
+            remedy="name footage without anybody by --negatives",
+        )
+    with ExitStack() as stack:
+        engine = _database(stack, db, file) if wanted.asks_database else None
+        bars = stack.enter_context(progress_bars())
+        recorded = [
+            list(replayed(videos, config.inference, wanted.name, wanted.camera, bars))
+            if videos
+            else []
+            for videos in (wanted.negatives.videos, wanted.positives.videos)
+        ]
+        traces = {
+            zone: Gatherer(wanted, zone, now_utc()).gather(engine, recorded)
+            for zone in wanted.zones
+        }
+        if not trust:
+            refuse_persons(traces, wanted)
+        share = wanted.budget.split(len(wanted.zones))
+        return [
+            calibrate(
+                zone,
+                wanted.zones[zone],
+                empty,
+                visited,
+                share,
+                limits=limits_of(wanted, wanted.zones[zone]),
+                tell=_Bar(bars, f"trying settings, {zone}"),
+            )
+            for zone, (empty, visited) in traces.items()
+        ]
+
+
+def _database(stack: ExitStack, db: str | None, file: Path) -> Engine:
+    engine = open_database(find_storage(db, file).url)
+    stack.callback(engine.dispose)
+    require_current(engine)
+    return engine
+
+
+class _Bar:
+    """A progress bar that hears `calibrate`."""
+
+    def __init__(self, bars: Progress, title: str) -> None:
+        self._bars = bars
+        self._task = bars.add_task(title, total=None)
+
+    def __call__(self, count: int) -> None:
+        if count:
+            self._bars.reset(self._task, total=count)
+        else:
+            self._bars.advance(self._task)
+
+
+def _write(results: Sequence[ZoneCalibration], patch: Tree, folder: Path, camera: str) -> list[str]:
+    """The report folder; returns what was written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        written = [path for result in results for path in report.draw(result, folder)]
+        written.append(folder / "report.json")
+        trees = {"camera": camera, "zones": [report.as_tree(result) for result in results]}
+        written[-1].write_text(json.dumps(trees, indent=2) + "\n", encoding="utf-8")
+        if patch:
+            said = "\n".join(f"{r.zone}: {line}" for r in results for line in report.sentences(r))
+            written.append(folder / "patch.yaml")
+            written[-1].write_text(to_yaml(patch, said), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"the report cannot be written: {error.strerror}",
+            where=str(folder),
+            remedy="name a folder you may write to by --output",
+        ) from error
+    return [str(path) for path in written]
+
+
+def _tell(results: Sequence[ZoneCalibration], written: list[str], output: Format) -> None:
+    if output is Format.JSON:
+        for result in results:
+            tree = report.as_tree(result) | {"written": written}
+            sys.stdout.write(json.dumps(tree) + "\n")
+        return
+    rows: list[dict[str, Any]] = []
+    for result in results:
+        tree = report.as_tree(result)
+        rows += [
+            {"zone": result.zone, "setting": setting, **_row(tree[setting])}
+            for setting in ("before", "after")
+            if tree[setting] is not None
+        ]
+    print_rows(rows, COLUMNS, output, title="false events: in the footage, a rate, its bound")
+    for result in results:
+        for line in report.sentences(result):
+            sys.stderr.write(f"{result.zone}: {line}\n")
+    sys.stderr.write("".join(f"wrote {path}\n" for path in written))
+
+
+def _row(outcome: dict[str, Any]) -> dict[str, Any]:
+    keys = outcome["presence"]
+    nested = {**keys, **keys.get("evidence", {})}
+    nested.pop("evidence", None)
+    nested.pop("calibration", None)
+    return {
+        "false_events": outcome["false_events"],
+        "rate": outcome["false_rate"],
+        "bound_95": outcome["false_rate_bound_95"],
+        "visits": outcome["visits"],
+        "recall": outcome["recall"],
+        "flaps": outcome["flaps_per_event"],
+        "told_p95_s": outcome["told_p95_s"],
+        "presence": ", ".join(f"{key} {value}" for key, value in nested.items()),
+    }

@@ -1,0 +1,157 @@
+"""What `calibrate` and `explain` look at: recordings through replay, spans of the score history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, tzinfo
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from sqlalchemy import Engine
+
+from monitor.capture import probe_recording
+from monitor.config import CameraConfig, DecodePolicy, InferenceConfig
+from monitor.errors import InputError, UsageError
+from monitor.events.history import known_history, score_history
+from monitor.events.moments import parse_moment
+from monitor.presence.metrics import Span
+from monitor.replay import Replayer, ReplayResult, videos_in
+from monitor.review.trace import Trace, from_history, from_scores
+
+SEPARATOR = ".."
+
+
+@dataclass(frozen=True, slots=True)
+class Footage:
+    """Recordings, and spans of the score history (aware UTC)."""
+
+    videos: tuple[Path, ...] = ()
+    spans: tuple[tuple[datetime, datetime], ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.videos or self.spans)
+
+
+def parse_footage(texts: Sequence[str], now: datetime, zone: tzinfo) -> Footage:
+    """Files, folders, and spans such as `2026-11-20 22:00..2026-11-21 05:00`.
+
+    Raises UsageError for spans that cannot be read or are empty, InputError for missing files.
+    """
+    videos: list[Path] = []
+    spans = []
+    for text in texts:
+        path = Path(text)
+        if path.exists():
+            videos += videos_in([path])
+        elif SEPARATOR in text:
+            spans.append(_span(text, now, zone))
+        else:
+            raise InputError(
+                "there is no such file, and it is no span of time",
+                where=text,
+                remedy="name a recording, or write 2026-11-20 22:00..2026-11-21 05:00",
+            )
+    return Footage(tuple(videos), tuple(spans))
+
+
+def _span(text: str, now: datetime, zone: tzinfo) -> tuple[datetime, datetime]:
+    first, _, last = text.partition(SEPARATOR)
+    since = parse_moment(first, now=now, zone=zone)
+    until = parse_moment(last, now=now, zone=zone)
+    if until <= since:
+        raise UsageError(
+            f"the span {text!r} is empty: its end is not after its start",
+            remedy="exchange the two, or write dates with the times",
+        )
+    return since, until
+
+
+def history_traces(
+    engine: Engine, camera: str, zone: str, spans: Sequence[tuple[datetime, datetime]]
+) -> list[Trace]:
+    """The stored scores of each span. Raises InputError for a span of which nothing is kept."""
+    traces = []
+    for since, until in spans:
+        name = f"{since:%Y-%m-%d %H:%M}..{until:%Y-%m-%d %H:%M} UTC"
+        trace = from_history(name, score_history(engine, camera, zone, since, until), since)
+        if trace.at.size < 2:
+            raise InputError(
+                "no scores are kept of this span",
+                where=f"{camera}/{zone}, {name}",
+                remedy=_kept(engine, camera, zone),
+            )
+        traces.append(trace)
+    return traces
+
+
+def _kept(engine: Engine, camera: str, zone: str) -> str:
+    for known_camera, known_zone, first, last in known_history(engine):
+        if (known_camera, known_zone) == (camera, zone):
+            return f"there are scores from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"
+    return "there are none at all: is `history.enabled` on, and has the monitor been running?"
+
+
+@contextmanager
+def progress_bars() -> Iterator[Progress]:
+    """Bars on stderr that go away when the work is done."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    bars = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
+    with bars:
+        yield bars
+
+
+def replayed(
+    videos: Sequence[Path],
+    inference: InferenceConfig,
+    name: str,
+    camera: CameraConfig,
+    bars: Progress,
+    *,
+    every_picture: bool = True,
+) -> Iterator[ReplayResult]:
+    """Each recording scored. With `every_picture` at the full sampling rate all along, so that no
+    threshold of today decides what is known."""
+    settings = camera
+    if every_picture:
+        settings = camera.model_copy(update={"decode": DecodePolicy.ALL})
+    with Replayer(inference) as replayer:
+        for path in videos:
+            task = bars.add_task(path.name, total=probe_recording(path).duration_s or None)
+            yield replayer.run(path, name, settings, on_progress=_advancing(bars, task))
+            bars.remove_task(task)
+
+
+def _advancing(bars: Progress, task: TaskID) -> Callable[[float], None]:
+    def advance(seconds: float) -> None:
+        bars.update(task, completed=seconds)
+
+    return advance
+
+
+def replay_traces(
+    results: Sequence[ReplayResult], zone: str, truth: dict[str, list[Span]] | None = None
+) -> list[Trace]:
+    """The zone's scores of each recording, with the visits that `truth` knows of."""
+    traces = []
+    for result in results:
+        name = Path(result.source).name
+        scores = [(point.at_s, point.value) for point in result.scores if point.zone == zone]
+        trace = from_scores(name, scores)
+        visits = (truth or {}).get(name, [])
+        traces.append(replace(trace, visits=tuple(visits)))
+    return traces
+
+
+def now_utc() -> datetime:
+    """The present."""
+    return datetime.now(UTC)
