@@ -26,6 +26,7 @@ from monitor.events.restart import open_occupancies
 from monitor.events.schema import migrate
 from monitor.presence import zone_settings
 from monitor.storage.ownership import Ownership
+from monitor.storage.upkeep import require_sound
 from monitor.telemetry import get_logger
 from monitor.web.app import create_app
 from monitor.web.server import WebServer
@@ -107,7 +108,8 @@ class Daemon:
         stack.callback(rooms.jobs.stop)
         rooms.jobs.start()
         if server is not None:
-            server.start(create_app(house.status, house.book, intake=rooms.alerts.intake))
+            app = create_app(house.status, house.book, intake=rooms.alerts.intake, memory=engine)
+            server.start(app)
         rooms.recollection.load()
         stack.callback(rooms.recollection.save)
         stack.callback(rooms.presence.checkpoint)
@@ -149,6 +151,7 @@ class Daemon:
         ownership = Ownership(url, on_lost=self._on_lost)
         stack.callback(ownership.release)
         ownership.take()
+        require_sound(url)
         migrate(url)
         engine = open_database(url)
         stack.callback(engine.dispose)

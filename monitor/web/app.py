@@ -16,6 +16,7 @@ from fastapi.responses import FileResponse, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from sqlalchemy import Engine
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -23,6 +24,7 @@ import monitor
 from monitor.web.feed import Feed, to_json
 from monitor.web.health import Health, liveness, readiness
 from monitor.web.intake import RestIntake, add_intake
+from monitor.web.memory import add_memory
 from monitor.web.metrics import StatusCollector
 from monitor.web.status import EventBook, MonitorStatus
 
@@ -59,11 +61,13 @@ def create_app(
     registry: CollectorRegistry | None = None,
     interval: float = 1.0,
     intake: RestIntake | None = None,
+    memory: Engine | None = None,
 ) -> FastAPI:
     """The application over a daemon's `status` and its `events`.
 
     `registry` may hold further metrics; the status's own are added to it. `interval`: seconds
-    between two looks of the live feed. `intake` takes grants and door events.
+    between two looks of the live feed. `intake` takes grants and door events, `memory` answers
+    questions to the event database.
     Serve it with `monitor.web.WebServer`.
     """
     metrics = registry or CollectorRegistry()
@@ -92,6 +96,8 @@ def create_app(
     _add_events(app, events)
     if intake is not None:
         add_intake(app, intake)
+    if memory is not None:
+        add_memory(app, memory)
     _add_dashboard(app, feed)
     return app
 

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import asdict
-from datetime import datetime
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -39,7 +39,7 @@ def to_json(value: Any) -> str:
 
 
 def _plain(value: object) -> str:
-    if isinstance(value, datetime):
+    if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, UUID):
         return str(value)
