@@ -59,10 +59,10 @@ class InferenceConfig(ConfigModel):
     """Folder with `inference.json` (or legacy `inference.pdmodel`) and `inference.pdiparams`."""
 
     workers: Workers = "auto"
-    """Worker processes; `auto` is half of the processors, at least one."""
+    """Worker processes; `auto` is half of the processors, at least two where there are two."""
 
-    max_batch: int = Field(default=16, ge=1, le=256)
-    """Most patches in one batch."""
+    max_batch: int = Field(default=8, ge=1, le=256)
+    """Most patches in one batch. More than 8 are no faster on a CPU, and those behind wait."""
 
     max_wait: Duration = Field(default=0.02, ge=0.0, le=1.0)
     """Longest time a patch waits for company."""

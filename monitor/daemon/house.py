@@ -207,6 +207,7 @@ class House:
     def _on_attention(self, attention: Attention) -> None:
         """Presence wants a camera looked at closely, or no longer. Must not block."""
         self._capture.attend(attention)
+        self._pool.attend(attention)
 
     def _on_committed(self, commit: Commit) -> None:
         """The database has a message; in the writer's thread."""

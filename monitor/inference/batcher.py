@@ -1,5 +1,9 @@
 """Which patches are scored next: fair between cameras, newest frame first, order kept.
 
+A frame that is begun is finished first: half-scored frames help nobody. Then come cameras that
+are looked at closely, because a change is pending there and somebody waits for it; but nobody
+waits much longer for their sake.
+
 No threads, no processes, no clock: a queue that is told the time. A frame's patches may go
 into several batches; its scores leave when all are there, and a camera's frames leave in the
 order they came.
@@ -9,11 +13,15 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from monitor.messages import Frame
+
+HEAD_START: Final = 0.5
+"""Seconds that a camera may wait longer than one that is looked at closely and overtakes it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -80,7 +88,9 @@ class Batcher:
         self._max_wait = max_wait
         self._cameras: dict[str, _Camera] = {}
         self._turns: OrderedDict[str, float] = OrderedDict()
-        """Cameras with waiting patches, whose turn is next first, and since when they wait."""
+        """Cameras with waiting patches, in the order they came, and since when they wait."""
+        self._close: set[str] = set()
+        """Cameras that are looked at closely."""
         self._numbers = 0
         self.waiting = 0
         """Patches that are in no batch yet."""
@@ -102,6 +112,13 @@ class Batcher:
         self._turns.setdefault(frame.camera, now)
         return dropped
 
+    def attend(self, camera: str, *, closely: bool) -> None:
+        """Whether frames of `camera` go ahead of others from now on."""
+        if closely:
+            self._close.add(camera)
+        else:
+            self._close.discard(camera)
+
     def due(self) -> float | None:
         """When the waiting patches must go, full batch or not; None if none wait."""
         return min(self._turns.values()) + self._max_wait if self._turns else None
@@ -114,7 +131,8 @@ class Batcher:
         """The next batch, perhaps an empty one: cameras take turns, a frame each."""
         items: list[tuple[Job, int]] = []
         while self._turns and len(items) < self._max_batch:
-            name, since = self._turns.popitem(last=False)
+            name = self._next()
+            since = self._turns.pop(name)
             camera = self._cameras[name]
             job = camera.waiting[0]
             if job.taken == 0:
@@ -125,12 +143,21 @@ class Batcher:
             self.waiting -= count
             if job.taken < len(job.patches):
                 self._turns[name] = since
+                self._turns.move_to_end(name, last=False)
                 continue
             camera.waiting.popleft()
             if camera.waiting:
                 self._turns[name] = camera.waiting[0].submitted
         self._numbers += 1
         return Batch(self._numbers, items)
+
+    def _next(self) -> str:
+        """The camera whose turn it is; there is one."""
+        first = next(iter(self._turns))
+        if self._cameras[first].waiting[0].taken:
+            return first
+        close = next((name for name in self._turns if name in self._close), first)
+        return close if self._turns[close] <= self._turns[first] + HEAD_START else first
 
     def complete(self, batch: Batch, scores: NDArray[np.float32]) -> list[Job]:
         """Enter the scores of `batch`; the jobs that can leave now, lost ones not among them."""

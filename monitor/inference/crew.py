@@ -154,7 +154,12 @@ class Crew:
 
 
 def worker_count(config: InferenceConfig) -> int:
-    """Number of worker processes: as configured, or half of the processors, at least one."""
+    """Number of worker processes: as configured, or by the processors.
+
+    Half of them, for decoding takes about as much; but both of two: when visitors come to many
+    cameras at once, scoring is what they wait for, and a worker that has nothing to do is free.
+    """
     if config.workers == "auto":
-        return max(1, len(os.sched_getaffinity(0)) // 2)
+        processors = len(os.sched_getaffinity(0))
+        return max(min(2, processors), processors // 2)
     return config.workers

@@ -30,7 +30,7 @@ from monitor.inference.model import ModelInfo
 from monitor.inference.process import DEPTH, Worker
 from monitor.inference.protocol import Answer, Failed
 from monitor.inference.stats import Counters, PoolStats
-from monitor.messages import Frame, Score
+from monitor.messages import Attention, Frame, Score
 
 _log = structlog.get_logger(__name__)
 
@@ -140,6 +140,11 @@ class InferencePool:
             dropped = self._batcher.add(frame, time.monotonic(), replace=not wait)
             self._counters.dropped[frame.camera] += dropped
             self._ring()
+
+    def attend(self, attention: Attention) -> None:
+        """Frames of a camera that is looked at closely are scored ahead of others."""
+        with self._changed:
+            self._batcher.attend(attention.camera, closely=attention.dense)
 
     def dropped_by_camera(self) -> dict[str, int]:
         """Frames of each camera that newer ones replaced before they were scored."""

@@ -107,6 +107,36 @@ def test_cameras_take_turns() -> None:
     assert cameras == ["a", "b", "c", "a"]
 
 
+def test_a_begun_frame_is_finished_before_others() -> None:
+    batcher = Batcher(max_batch=4, max_wait=1.0)
+    batcher.attend("c", closely=True)
+    for camera in "ab":
+        batcher.add(frame(camera, 1, patches=3), 0.0, replace=True)
+    batcher.take()
+    batcher.add(frame("c", 2, patches=3), 0.1, replace=True)
+    cameras = [job.frame.camera for job, _ in batcher.take().items]
+    assert cameras == ["b", "b", "c", "c"]
+
+
+def test_cameras_looked_at_closely_go_first_but_nobody_waits_for_ever() -> None:
+    batcher = Batcher(max_batch=1, max_wait=1.0)
+    for camera, moment in (("a", 0.0), ("b", 0.2), ("c", 0.4), ("d", 0.6)):
+        batcher.add(frame(camera, 1), moment, replace=True)
+    batcher.attend("c", closely=True)
+    batcher.attend("d", closely=True)
+    order = [batcher.take().items[0][0].frame.camera for _ in range(4)]
+    assert order == ["c", "a", "d", "b"]
+
+
+def test_a_camera_that_is_settled_again_waits_its_turn() -> None:
+    batcher = Batcher(max_batch=1, max_wait=1.0)
+    for camera in "ab":
+        batcher.add(frame(camera, 1), 0.0, replace=True)
+    batcher.attend("b", closely=True)
+    batcher.attend("b", closely=False)
+    assert batcher.take().items[0][0].frame.camera == "a"
+
+
 def test_the_newest_frame_takes_the_turn_of_the_one_it_replaces() -> None:
     batcher = Batcher(max_batch=8, max_wait=1.0)
     assert batcher.add(frame("a", 1), 5.0, replace=True) == 0
