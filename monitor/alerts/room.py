@@ -6,7 +6,7 @@ ticker ──tick──▶ watches that came due, escalations ──▶ outbox
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Event, Lock, Thread
@@ -17,6 +17,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from monitor.alerts import outbox
+from monitor.alerts.armament import Armament
 from monitor.alerts.channels.mqtt import ZoneReading
 from monitor.alerts.dispatcher import ChannelStats
 from monitor.alerts.intake import Intake
@@ -100,6 +101,8 @@ class AlertRoom:
             deliver=self.intake.message,
         )
         self._switchboard.configure(config.alerts.channels)
+        self._armament = Armament(engine)
+        self._armed: Mapping[str, bool] = {}
         self._lock = Lock()
         self._signs: list[Outage] = []
         self._queues: dict[str, Queue] = {}
@@ -194,6 +197,13 @@ class AlertRoom:
             with self._lock:
                 self._signs.append(outage)
 
+    def look_at_arming(self) -> None:
+        """Tell which schedules are armed if that has changed: log, audit log, brokers.
+
+        Call it every few seconds. Raises DatabaseError.
+        """
+        self._armed = self._armament.look(self._config, self._clock.now().utc)
+
     def tick(self, now: Stamp) -> None:
         """Judge what has come due, escalate, and now and then count and clean up."""
         if now.monotonic - self._looked < LOOK_EVERY:
@@ -235,7 +245,7 @@ class AlertRoom:
 
     def _show(self) -> None:
         if self._readings is not None:
-            self._switchboard.show(self._readings())
+            self._switchboard.show(self._readings(), self._armed)
 
     def _judge(self, now: datetime) -> int:
         with self._lock:

@@ -94,12 +94,12 @@ class Switchboard:
         for dispatcher in self._dispatchers:
             dispatcher.wake()
 
-    def show(self, readings: Iterable[ZoneReading]) -> None:
-        """Have brokers show these states."""
+    def show(self, readings: Iterable[ZoneReading], armed: Mapping[str, bool]) -> None:
+        """Have brokers show the states of zones, and which schedules are armed."""
         readings = list(readings)
         for line in self._lines.values():
             if isinstance(line.channel, MqttChannel):
-                line.channel.show(readings)
+                line.channel.show(readings, armed)
 
     def stats(self) -> list[ChannelStats]:
         """How each channel fares."""

@@ -28,7 +28,7 @@ from monitor.events.spool import default_spool
 from monitor.events.writer import Commit, EventWriter
 from monitor.imaging import jpeg
 from monitor.inference.pool import InferencePool
-from monitor.jobs import JobRoom
+from monitor.jobs import Job, JobRoom
 from monitor.messages import (
     Attention,
     CameraHealth,
@@ -41,6 +41,9 @@ from monitor.messages import (
 )
 from monitor.presence import PresenceRoom
 from monitor.telemetry import configure_logging
+
+ARMING_EVERY = 5.0
+"""Seconds between two looks which schedules are armed."""
 
 PICTURE_PATIENCE = 3.0
 """Seconds a delivery with snapshot waits for one that is being written."""
@@ -161,6 +164,7 @@ class House:
             self._config,
             clock=self._clock,
             health=lambda: self.status.summary(),  # noqa: PLW0108  (made after the jobs)
+            more=[Job("arming", ARMING_EVERY, 1.0, self._alerts.look_at_arming)],
         )
 
     def _make_history(self) -> ScoreRecorder | None:

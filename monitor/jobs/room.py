@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import Engine
@@ -29,7 +29,8 @@ log = get_logger(__name__)
 class JobRoom:
     """Runs retention every hour, upkeep every day, and tells `health` every five minutes.
 
-    `health` returns what the log line shall say, such as cameras seen, writer lag, memory.
+    `health` returns what the log line shall say, such as cameras seen, writer lag, memory;
+    `more` are jobs of other rooms.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class JobRoom:
         *,
         clock: Clock,
         health: Callable[[], Mapping[str, Any]] | None = None,
+        more: Iterable[Job] = (),
     ) -> None:
         self._engine = engine
         self._config = config
@@ -50,7 +52,7 @@ class JobRoom:
         ]
         if health is not None:
             jobs.append(Job("health", HEALTH_EVERY, HEALTH_EVERY, self._tell_health))
-        self._scheduler = Scheduler(jobs, clock)
+        self._scheduler = Scheduler([*jobs, *more], clock)
 
     def start(self) -> None:
         """Start the jobs' threads."""

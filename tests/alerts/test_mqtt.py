@@ -78,14 +78,14 @@ def test_alerts_outlast_a_broker_that_goes_and_comes_back(
 
 def test_states_are_retained_and_unknown_is_unavailable(broker: Broker, listener: Listener) -> None:
     channel = MqttChannel(settings(broker))
-    channel.show([ZoneReading("dock", "gate", OCCUPIED, 0.974)])
+    channel.show([ZoneReading("dock", "gate", OCCUPIED, 0.974)], {})
     channel.probe()
     until(lambda: listener.latest.get("presence/status") == "online")
     assert listener.latest["presence/dock/gate/occupancy"] == "ON"
     assert listener.latest["presence/dock/gate/availability"] == "online"
     assert listener.latest["presence/dock/gate/score"] == "0.97"
     assert listener.latest["presence/dock/connectivity"] == "ON"
-    channel.show([ZoneReading("dock", "gate", UNKNOWN, None)])
+    channel.show([ZoneReading("dock", "gate", UNKNOWN, None)], {})
     until(lambda: listener.latest["presence/dock/connectivity"] == "OFF")
     assert listener.latest["presence/dock/gate/occupancy"] == "None"
     assert listener.latest["presence/dock/gate/availability"] == "offline"
@@ -93,7 +93,7 @@ def test_states_are_retained_and_unknown_is_unavailable(broker: Broker, listener
     until(lambda: late.latest.get("presence/dock/gate/occupancy") == "None")
     late.stop()
     count = len(listener.messages)
-    channel.show([ZoneReading("dock", "gate", UNKNOWN, None)])
+    channel.show([ZoneReading("dock", "gate", UNKNOWN, None)], {})
     time.sleep(0.2)
     assert len(listener.messages) == count
     channel.close()
@@ -102,7 +102,7 @@ def test_states_are_retained_and_unknown_is_unavailable(broker: Broker, listener
 
 def test_a_broker_that_forgot_learns_every_state_anew(broker: Broker) -> None:
     channel = MqttChannel(settings(broker))
-    channel.show([ZoneReading("dock", "gate", VACANT, 0.02)])
+    channel.show([ZoneReading("dock", "gate", VACANT, 0.02)], {})
     channel.probe()
     broker.stop()  # nothing is persisted
     broker.start()
@@ -138,7 +138,7 @@ def test_home_assistant_finds_occupancy_score_and_connectivity(
     if connected_first:
         channel.probe()
         until(lambda: listener.latest.get("presence/status") == "online")
-    channel.show([ZoneReading("dock", "gate", VACANT, 0.1)])
+    channel.show([ZoneReading("dock", "gate", VACANT, 0.1)], {})
     channel.probe()
     until(lambda: listener.latest.get("presence/dock/connectivity") == "ON")
     until(lambda: listener.latest.get("presence/status") == "online")
@@ -157,6 +157,31 @@ def test_home_assistant_finds_occupancy_score_and_connectivity(
         {"topic": "presence/dock/gate/availability"},
     ]
     assert all(entity["state_topic"] in listener.latest for entity in found.values())
+
+
+def test_schedules_are_shown_and_what_is_configured_no_longer_is_taken_back(
+    broker: Broker, listener: Listener
+) -> None:
+    channel = MqttChannel(settings(broker))
+    gate, yard = (ZoneReading("dock", zone, VACANT, 0.1) for zone in ("gate", "yard"))
+    channel.show([gate, yard], {"nights": True})
+    channel.probe()
+    until(lambda: listener.latest.get("presence/schedules/nights/armed") == "ON")
+    until(lambda: listener.latest.get("presence/dock/yard/occupancy") == "OFF")
+    armed = "homeassistant/binary_sensor/presence/nights_armed/config"
+    entity = json.loads(listener.latest[armed])
+    assert entity["state_topic"] == "presence/schedules/nights/armed"
+    channel.show([ZoneReading("dock", "gate", UNKNOWN, None)], {"nights": False})
+    until(lambda: listener.latest["presence/schedules/nights/armed"] == "OFF")
+    until(lambda: listener.latest["presence/dock/yard/occupancy"] == "")
+    channel.show([ZoneReading("dock", "gate", UNKNOWN, None)], {})
+    until(lambda: listener.latest[armed] == "")
+    late = Listener(broker.port)
+    until(lambda: late.latest.get("presence/dock/gate/occupancy") == "None")
+    assert not [topic for topic in late.latest if "yard" in topic or "nights" in topic]
+    assert late.latest["presence/dock/gate/score"] == "0.10"
+    late.stop()
+    channel.close()
 
 
 def test_odd_names_stay_apart_and_fit_topics() -> None:

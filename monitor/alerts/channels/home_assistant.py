@@ -1,4 +1,5 @@
-"""Home Assistant's MQTT discovery: three entities a zone or camera, in one device a camera.
+"""Home Assistant's MQTT discovery: entities of zones and cameras, in one device a camera, and of
+the schedules, in one of the monitor.
 
 A zone that is unknown is unavailable there, neither on nor off; connectivity stays available as
 long as the monitor runs. Fields: https://www.home-assistant.io/integrations/mqtt/
@@ -17,10 +18,22 @@ _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def announcements(
-    prefix: str, topic: str, zones: Sequence[tuple[str, str]]
+    prefix: str, topic: str, zones: Sequence[tuple[str, str]], schedules: Iterable[str] = ()
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Topic and configuration of every entity of the (camera, zone) pairs."""
+    """Topic and configuration of every entity of the (camera, zone) pairs and the schedules."""
     node = object_id(topic)
+    for schedule in schedules:
+        yield _entity(
+            f"{prefix}/binary_sensor/{node}/{object_id(schedule)}_armed",
+            topic,
+            None,
+            name=f"{schedule} armed",
+            unique=f"{schedule}_armed",
+            state=f"{topic}/schedules/{schedule}/armed",
+            icon="mdi:shield-home",
+            payload_on="ON",
+            payload_off="OFF",
+        )
     for camera in dict.fromkeys(camera for camera, _ in zones):
         yield _entity(
             f"{prefix}/binary_sensor/{node}/{object_id(camera)}_connectivity",
@@ -73,7 +86,7 @@ def object_id(name: str) -> str:
 def _entity(
     where: str,
     topic: str,
-    camera: str,
+    camera: str | None,
     available: Iterable[str] = (),
     *,
     name: str,
@@ -88,8 +101,8 @@ def _entity(
         "availability": [{"topic": each} for each in (f"{topic}/status", *available)],
         "availability_mode": "all",
         "device": {
-            "identifiers": [f"{topic}_{camera}"],
-            "name": camera,
+            "identifiers": [f"{topic}_{camera}" if camera else topic],
+            "name": camera or "Presence monitor",
             "manufacturer": "Presence monitor",
             "sw_version": __version__,
         },

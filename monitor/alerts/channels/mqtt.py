@@ -5,16 +5,18 @@
     presence/CAMERA/ZONE/occupancy       ON | OFF | None      retained; None is unknown
     presence/CAMERA/ZONE/availability    online | offline     retained; offline while unknown
     presence/CAMERA/ZONE/score           0.97                 retained; diagnostics
+    presence/schedules/NAME/armed        ON | OFF             retained
     presence/alerts                      JSON                 with the key as a user property
 
-Every state is published again at each connect, so that a broker that forgot learns it anew.
+Every state is published again at each connect, so that a broker that forgot learns it anew. What
+is retained of a zone or schedule that is configured no longer is taken back.
 """
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -80,7 +82,8 @@ class MqttChannel:
         self._lock = threading.Lock()
         self._shown: dict[str, str] = {}
         self._readings: tuple[ZoneReading, ...] = ()
-        self._announced_zones: list[tuple[str, str]] = []
+        self._armed: Mapping[str, bool] = {}
+        self._announced: tuple[object, ...] = ()
         self._announcements: list[tuple[str, str]] = []
 
     def probe(self) -> None:
@@ -108,10 +111,10 @@ class MqttChannel:
             self._drop()  # or the library would send it once more by itself
             raise UnavailableError("the broker did not confirm in time")
 
-    def show(self, readings: Iterable[ZoneReading]) -> None:
-        """Publish what has changed of the states, if the broker is there."""
+    def show(self, readings: Iterable[ZoneReading], armed: Mapping[str, bool]) -> None:
+        """Publish what has changed of zones and schedules, if the broker is there."""
         with self._lock:
-            self._readings = tuple(readings)
+            self._readings, self._armed = tuple(readings), armed
         self._publish_states()
 
     def close(self) -> None:
@@ -204,21 +207,39 @@ class MqttChannel:
         if client is None or not self._settings.states:
             return
         with self._lock:
-            told = chain(self._announced(), states(self._settings.topic, self._readings))
-            news = [(topic, value) for topic, value in told if self._shown.get(topic) != value]
+            told = dict(chain(self._entities(), self._states()))
+            news = [(topic, value) for topic, value in told.items()
+                    if self._shown.get(topic) != value]  # fmt: skip
+            news += [(topic, "") for topic in self._outdated(told)]
             self._shown.update(news)
         for topic, value in news:
             client.publish(topic, value, qos=1, retain=True)
 
-    def _announced(self) -> list[tuple[str, str]]:
-        """The discovery messages of the zones known by now, made once for them."""
+    def _states(self) -> Iterator[tuple[str, str]]:
+        base = self._settings.topic
+        yield from states(base, self._readings)
+        for schedule, armed in self._armed.items():
+            yield f"{base}/schedules/{schedule}/armed", "ON" if armed else "OFF"
+
+    def _outdated(self, told: Collection[str]) -> Iterator[str]:
+        """Topics that were published and mean nothing now; a score may be absent for a while."""
+        base = self._settings.topic
+        absent = {f"{base}/{each.camera}/{each.zone}/score" for each in self._readings}
+        return (
+            topic
+            for topic, value in self._shown.items()
+            if value and topic not in told and topic not in absent
+        )
+
+    def _entities(self) -> list[tuple[str, str]]:
+        """The discovery messages of the zones and schedules known by now, made once for them."""
         zones = [(reading.camera, reading.zone) for reading in self._readings]
-        prefix = self._settings.discovery
-        if prefix and zones != self._announced_zones:
-            self._announced_zones = zones
+        prefix, known = self._settings.discovery, (*zones, *self._armed)
+        if prefix and known != self._announced:
+            self._announced = known
             self._announcements = [
                 (topic, json.dumps(config, ensure_ascii=False))
-                for topic, config in announcements(prefix, self._settings.topic, zones)
+                for topic, config in announcements(prefix, self._settings.topic, zones, self._armed)
             ]
         return self._announcements
 
@@ -231,7 +252,7 @@ class MqttChannel:
             log.exception("a door message could not be taken", topic=message.topic)
 
 
-def states(topic: str, readings: Iterable[ZoneReading]) -> Iterable[tuple[str, str]]:
+def states(topic: str, readings: Iterable[ZoneReading]) -> Iterator[tuple[str, str]]:
     """Topics and payloads of the retained states."""
     seen: dict[str, bool] = {}
     for reading in readings:
