@@ -83,7 +83,11 @@ def last_starts(table: Table, kind: tuple[bool, bool]) -> CTE:
 @cache
 def last_rows(table: Table, kind: tuple[bool, bool], columns: tuple[str, ...]) -> Select[Any]:
     """For each place these columns of the row that began last by a moment, NULLs where nothing
-    did; several rows where some that lasted no time began together."""
+    did; several rows where some that lasted no time began together.
+
+    An outer join, also for the databases' sake: SQLite prepares an inner one by reading the whole
+    table, where it takes that for small (a Bloom filter).
+    """
     last, row = last_starts(table, kind), aliased(table)
     same = and_(
         row.camera == last.c.camera, row.zone == last.c.zone, row.started_at == last.c.start

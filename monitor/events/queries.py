@@ -30,7 +30,7 @@ from monitor.errors import UsageError
 from monitor.events.columns import UTCDateTime
 from monitor.events.database import explain
 from monitor.events.models import Coverage, OccupancyEvent
-from monitor.events.places import Place, Where, known_places, last_starts
+from monitor.events.places import Place, Where, known_places, last_rows
 
 LARGEST_PAGE = 10_000
 
@@ -193,21 +193,10 @@ def _going_on(session: Session, wanted: EventFilter, moment: datetime) -> list[C
 @cache
 def _earliest_going_on(kind: tuple[bool, bool]) -> Select[datetime]:
     """Made once for each kind of question: making it costs more than asking."""
-    event, last = OccupancyEvent, last_starts(OccupancyEvent, kind)
-    moment = bindparam("moment", type_=event.ended_at.type)
-    return (
-        select(func.min(event.started_at))
-        .join_from(
-            last,
-            event,
-            and_(
-                event.camera == last.c.camera,
-                event.zone == last.c.zone,
-                event.started_at == last.c.start,
-            ),
-        )
-        .where(or_(event.ended_at.is_(None), event.ended_at > moment))
-    )
+    last = last_rows(OccupancyEvent, kind, ("started_at", "ended_at")).subquery()
+    moment = bindparam("moment", type_=OccupancyEvent.ended_at.type)
+    going_on = or_(last.c.ended_at.is_(None), last.c.ended_at > moment)
+    return select(func.min(last.c.started_at)).where(going_on)
 
 
 def _granted() -> ColumnElement[bool]:

@@ -36,7 +36,7 @@ def stay(camera: str, start: datetime, end: datetime | None) -> OccupancyEvent:
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
-    """Seen from noon to 18:00; the dock occupied until 13:00 and since 17:30, the hall 12:30-12:40."""
+    """Seen from noon to 18:00; occupied are the dock until 13:00 and since 17:30, and the hall."""
     url = f"sqlite:///{tmp_path}/monitor.db"
     migrate(url)
     engine = open_database(url)
