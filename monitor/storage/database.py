@@ -40,9 +40,10 @@ _EXAMPLES = "sqlite:///var/monitor.db, postgresql://user@host/name or mariadb://
 
 # What drivers say, and what to do about it. First match wins; texts are lower case.
 _REMEDIES = (
-    ("not a database", "the file is no SQLite database; restore a backup or move it away"),
-    ("malformed", "the file is damaged; restore a backup, or save what is left with "
-     "`sqlite3 FILE .recover`"),
+    ("not a database", "the file is no SQLite database; restore a backup with "
+     "`run_monitor.py db restore`, or move it away"),
+    ("malformed", "the file is damaged; restore a backup with `run_monitor.py db restore`, or "
+     "save what is left with `sqlite3 FILE .recover`"),
     ("disk i/o error", "the disk failed or the file vanished; check it, then restore a backup"),
     ("disk is full", "free some space"),
     ("readonly database", "give this user write permission on the file and its folder"),

@@ -9,10 +9,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Engine, text
+from sqlalchemy import URL, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from monitor.storage.database import BUSY_TIMEOUT, explain, sqlite_path
+from monitor.storage.database import BUSY_TIMEOUT, explain, parse_url, sqlite_path
 
 STEP = 2000
 """Pages given back in one transaction: the writer waits for no longer than that takes."""
@@ -22,6 +22,9 @@ SPARE = 0.05
 
 ROWS_LOOKED_AT = 1000
 """Rows of each index that SQLite's statistics are made from."""
+
+LOOK_FOR = 2.0
+"""Seconds a start spends on looking for damage."""
 
 _INCREMENTAL = 2
 
@@ -62,6 +65,31 @@ def maintain(engine: Engine, tables: Iterable[str], *, rebuild: bool = False) ->
     except (SQLAlchemyError, sqlite3.Error) as error:
         raise explain(error, engine.url) from error
     return Upkeep(0, 0, 0, True, time.monotonic() - begun)
+
+
+def require_sound(url: str | URL, seconds: float = LOOK_FOR) -> None:
+    """Raise DatabaseError for a SQLite file in which damage is found within `seconds`.
+
+    A large file is looked at in part only; `db check` takes its time. Servers and files that
+    are not there yet pass.
+    """
+    parsed = parse_url(url)
+    path = sqlite_path(parsed)
+    if path is None or not path.is_file():
+        return
+    end = time.monotonic() + seconds
+    try:
+        with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)) as own:
+            own.set_progress_handler(lambda: time.monotonic() > end, 10_000)
+            said = own.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except sqlite3.OperationalError as error:
+        if "interrupted" in str(error):
+            return
+        raise explain(error, parsed) from error
+    except sqlite3.Error as error:
+        raise explain(error, parsed) from error
+    if said != "ok":
+        raise explain(sqlite3.DatabaseError(f"database disk image is malformed: {said}"), parsed)
 
 
 def _maintain_sqlite(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from monitor.events.models import OccupancyEvent
 from monitor.events.schema import migrate
 from monitor.events.writer import EventWriter
 from monitor.storage import upkeep
-from monitor.storage.upkeep import maintain
+from monitor.storage.upkeep import maintain, require_sound
 
 from .builders import opening
 from .conftest import ALL_BACKENDS, rows
@@ -144,3 +145,26 @@ def test_a_damaged_file_is_told(engine: Engine, backend: str, tmp_path: Path) ->
     path.write_bytes(data)
     with pytest.raises(DatabaseError, match=r"not a database|malformed"):
         maintain(engine, TABLES)
+
+
+def test_damage_in_the_middle_is_found_before_anything_is_written(
+    engine: Engine, url: str, backend: str, tmp_path: Path
+) -> None:
+    require_sound(url)
+    if backend != "sqlite":
+        return
+    fill(engine, [row("hall", "door", 10 * i, 10 * i + 5) for i in range(3000)])
+    maintain(engine, TABLES)
+    engine.dispose()
+    path = tmp_path / "monitor.db"
+    require_sound(url)
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2 // 4096 * 4096
+    data[middle : middle + 8192] = os.urandom(8192)
+    path.write_bytes(data)
+    before = path.read_bytes()
+    with pytest.raises(DatabaseError, match=r"malformed.*db restore"):
+        require_sound(url)
+    assert path.read_bytes() == before
+    require_sound(f"sqlite:///{tmp_path}/nowhere.db")
+    assert not (tmp_path / "nowhere.db").exists()
