@@ -224,8 +224,10 @@ class Reader:
         codec = source.stream.codec_context.name
         seen = self._status.decoded(codec, picture.width, picture.height)
         session.seen(seen.monotonic)
+        if self._stop.is_set():
+            return  # what was on its way is no news: the state of before is that of the stop
         self._log_change(before, picture)
-        if due and not self._stop.is_set():
+        if due:
             frame = self._composer.compose(picture, pick.arrived, pts)
             self._status.sampled()
             self._deliver(frame)
