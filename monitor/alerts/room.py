@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from threading import Event, Lock, Thread
 from uuid import UUID
 
@@ -24,7 +24,7 @@ from monitor.alerts.intake import Intake
 from monitor.alerts.rules import Cause
 from monitor.alerts.switchboard import Switchboard
 from monitor.alerts.turnstile import Turnstile
-from monitor.alerts.upkeep import Queue, clean, count_queues
+from monitor.alerts.upkeep import Queue, count_queues
 from monitor.alerts.watching import Watching
 from monitor.clock import Clock, Stamp
 from monitor.config import MonitorConfig
@@ -45,8 +45,7 @@ from monitor.telemetry import get_logger
 
 LOOK_EVERY = 0.25
 COUNT_EVERY = 2.0
-CLEAN_EVERY = 3600.0
-"""Seconds between judging what is due, counting the queue, and deleting what is old."""
+"""Seconds between judging what is due and counting the queue."""
 
 TAMPERING = frozenset({OutageReason.FROZEN, OutageReason.RESOLUTION_CHANGED})
 """Outages that may be somebody's doing."""
@@ -106,7 +105,7 @@ class AlertRoom:
         self._lock = Lock()
         self._signs: list[Outage] = []
         self._queues: dict[str, Queue] = {}
-        self._looked = self._counted = self._cleaned = float("-inf")
+        self._looked = self._counted = float("-inf")
         self._failures = 0
         self._unfamiliar = False
         self._stopping = Event()
@@ -205,7 +204,7 @@ class AlertRoom:
         self._armed = self._armament.look(self._config, self._clock.now().utc)
 
     def tick(self, now: Stamp) -> None:
-        """Judge what has come due, escalate, and now and then count and clean up."""
+        """Judge what has come due, escalate, and now and then count."""
         if now.monotonic - self._looked < LOOK_EVERY:
             return
         self._looked = now.monotonic
@@ -217,9 +216,6 @@ class AlertRoom:
                 self._counted = now.monotonic
                 self._count(now.utc)
                 self._read_folder()
-            if now.monotonic - self._cleaned >= CLEAN_EVERY:
-                self._cleaned = now.monotonic
-                self._clean(now.utc)
         except SQLAlchemyError as error:
             log.error("alerts wait for the database", reason=explain(error, self._engine.url).what)
 
@@ -273,11 +269,6 @@ class AlertRoom:
     def _count(self, now: datetime) -> None:
         with Session(self._engine.execution_options(writes=False)) as session:
             self._queues = count_queues(session, now)
-
-    def _clean(self, now: datetime) -> None:
-        """Delete what is older than `alerts.keep`; the audit log stays."""
-        with Session(self._engine) as session, session.begin():
-            clean(session, now - timedelta(seconds=self._config.keep))
 
     def _fail(self, error: Exception) -> None:
         self._failures += 1

@@ -1,14 +1,14 @@
-"""Counting what the outbox holds, and deleting what is old."""
+"""Counting what the outbox holds; what is old is deleted by `monitor.jobs.retention`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from monitor.alerts.models import AlertRow, DeliveryRow, DoorRow, GrantRow
+from monitor.alerts.models import DeliveryRow
 from monitor.alerts.outbox import DeliveryState
 
 
@@ -42,14 +42,3 @@ def count_queues(session: Session, now: datetime) -> dict[str, Queue]:
         age = max(0.0, (now - since).total_seconds()) if pending else 0.0
         queues[name] = Queue(pending, dead, age)
     return queues
-
-
-def clean(session: Session, oldest: datetime) -> None:
-    """Delete alerts, door events and grants from before `oldest`, except what is still owed."""
-    owed = select(DeliveryRow.alert_id).where(DeliveryRow.state == DeliveryState.PENDING.value)
-    session.execute(
-        delete(AlertRow).where(AlertRow.at < oldest, AlertRow.id.not_in(owed)),
-        execution_options={"synchronize_session": False},
-    )
-    session.execute(delete(DoorRow).where(DoorRow.at < oldest))
-    session.execute(delete(GrantRow).where(GrantRow.until < oldest))
