@@ -19,6 +19,7 @@ from monitor.cli import (
     dataset,
     db,
     events,
+    explain,
     grants,
     holds,
     model,
@@ -55,6 +56,7 @@ app.add_typer(dataset.app, name="dataset")
 app.add_typer(model.app, name="model")
 app.add_typer(replay.app)
 app.add_typer(calibrate.app)
+app.add_typer(explain.app)
 app.add_typer(predict.app)
 
 

@@ -75,7 +75,7 @@ def replay(
     if not paths:
         raise InputError("there is no video in it", where=" ".join(map(str, videos)))
     known = _truth(truth_file) if truth_file else None
-    inference, settings = _settings(config, camera, model, view)
+    inference, settings = replay_settings(config, camera, model, view)
     name = camera if config else None
     results = []
     for result in _replay(paths, inference, settings, name):
@@ -99,9 +99,10 @@ def _truth(path: Path) -> dict[str, list[Span]]:
     return {name: clip.spans() for name, clip in read_truth(path).items()}
 
 
-def _settings(
+def replay_settings(
     config: Path | None, camera: str | None, model: Path | None, view: ViewKind | None
 ) -> tuple[InferenceConfig, CameraConfig]:
+    """Model and camera settings for recordings; without a configuration, the defaults."""
     if config is None:
         if camera is not None:
             raise UsageError("--camera needs --config", remedy="name the configuration as well")

@@ -114,7 +114,11 @@ def sentences(result: ZoneCalibration) -> Iterator[str]:
             kept = result.expected <= result.budget.events
             yield (
                 f"how fast its scores thin out promises {result.expected:.2g} a {unit}"
-                + ("" if kept else ", more than the budget: no setting tried promises less")
+                + (
+                    ""
+                    if kept
+                    else ", more than the budget: no setting that finds as many visits promises less"
+                )
             )
     if result.made_up:
         yield "no visits were given: ten seconds of one score each, 0.6 to 0.99, stood in for them"

@@ -50,10 +50,11 @@ class Trace:
         """The instant `seconds` after the start."""
         return Stamp(seconds, self.start + timedelta(seconds=seconds))
 
-    def raised(self, log_odds: float) -> Trace:
-        """The same with every score's log-odds raised."""
-        score = self.score if log_odds == 0.0 else logistic(odds_of(self.score) + log_odds)
-        return Trace(self.name, self.start, self.at, score, self.visits, self.dated)
+    def part(self, since: float, until: float) -> Trace:
+        """What lies between two of its seconds; seconds stay as they are."""
+        chosen = (self.at >= since) & (self.at <= until)
+        at, score = self.at[chosen], self.score[chosen]
+        return Trace(self.name, self.start, at, score, self.visits, self.dated)
 
     def occupied(self, edge: float = 0.5) -> NDArray[np.int8]:
         """Per score 1 within a visit, 0 outside, -1 nearer than `edge` seconds to its ends."""
