@@ -146,7 +146,9 @@ class DaemonStatus:
                 latency_p99=pool.latency_p99,
             ),
             jobs=tuple(
-                JobStatus(name, job.runs, job.missed, job.failed, job.last_run)
+                JobStatus(
+                    name, job.runs, job.missed, job.failed, job.last_run, redact(job.last_error)
+                )
                 for name, job in rooms.jobs.stats().items()
             ),
             events_total=rooms.journal.opened(),

@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from monitor.clock import Clock
 from monitor.config import MonitorConfig
 from monitor.config.base import format_size
+from monitor.errors import ServiceError
 from monitor.events.models import Base
 from monitor.events.snapshots import SnapshotStore
 from monitor.jobs.limits import Limits
@@ -22,6 +23,10 @@ RETENTION_EVERY = 3600.0
 UPKEEP_EVERY = 86400.0
 HEALTH_EVERY = 300.0
 """Seconds between two runs."""
+
+FIRST_SWEEP = 60.0
+FIRST_UPKEEP = 900.0
+"""Seconds from the start to the first run."""
 
 log = get_logger(__name__)
 
@@ -47,8 +52,8 @@ class JobRoom:
         self._clock = clock
         self._health = health
         jobs = [
-            Job("retention", RETENTION_EVERY, 60.0, self._sweep),
-            Job("upkeep", UPKEEP_EVERY, 900.0, self._maintain),
+            Job("retention", RETENTION_EVERY, FIRST_SWEEP, self._sweep),
+            Job("upkeep", UPKEEP_EVERY, FIRST_UPKEEP, self._maintain),
         ]
         if health is not None:
             jobs.append(Job("health", HEALTH_EVERY, HEALTH_EVERY, self._tell_health))
@@ -84,9 +89,11 @@ class JobRoom:
                 stuck=gone.stuck,
             )
         if report.lacking_bytes:
-            log.error(
-                "the disk is fuller than configured, and nothing is left that may be deleted",
-                lacking=format_size(report.lacking_bytes),
+            raise ServiceError(
+                f"{format_size(report.lacking_bytes)} too much is on the disk, and nothing is left "
+                "that may be deleted",
+                where=str(config.snapshots.folder),
+                remedy="give it a larger disk, or `retention` other limits",
             )
 
     def _maintain(self) -> None:

@@ -71,6 +71,7 @@ def readiness(report: StatusReport) -> Health:
         for channel in report.alerts.channels
         if channel.trouble
     ]
+    lesser += [Reason(f"job {job.name}", job.trouble) for job in report.jobs if job.trouble]
     if report.config.rejected:
         lesser.append(Reason("config", f"rejected: {report.config.rejected}"))
     workers = report.workers

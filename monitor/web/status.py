@@ -123,13 +123,17 @@ class WorkerStatus:
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """A scheduled job: how often it ran, was missed and failed since the start."""
+    """A scheduled job: how often it ran, was missed and failed since the start.
+
+    `trouble`: why its last run failed, empty if it did not.
+    """
 
     name: str
     runs: int
     missed: int
     failed: int
     last_run: datetime | None = None
+    trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -361,7 +361,9 @@ def test_a_crash_between_row_and_file_leaves_a_stray_that_the_next_sweep_takes(
     assert files(store) == set()
 
 
-def test_coverage_and_camera_health_live_as_long_as_events(engine: Engine, store: SnapshotStore) -> None:
+def test_coverage_and_camera_health_live_as_long_as_events(
+    engine: Engine, store: SnapshotStore
+) -> None:
     def span(days_ago: float, *, ended: bool) -> Coverage:
         start = NOW - days_ago * DAY
         return Coverage(

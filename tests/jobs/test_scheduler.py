@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from monitor.clock import SystemClock
-from monitor.config import MonitorConfig
+from monitor.config import MonitorConfig, RetentionConfig
 from monitor.events.database import open_database
 from monitor.events.schema import migrate
-from monitor.jobs import Job, JobRoom, room, scheduler
+from monitor.jobs import Job, JobRoom, retention, room, scheduler
 from monitor.jobs.scheduler import Scheduler
 
 CONFIG = MonitorConfig.model_validate({"cameras": {"dock": {"source": {"url": "rtsp://cam/"}}}})
@@ -136,5 +136,22 @@ def test_a_room_that_was_never_started_stops(tmp_path: Path) -> None:
     engine = open_database(url)
     jobs = JobRoom(engine, CONFIG, clock=SystemClock())
     assert set(jobs.stats()) == {"retention", "upkeep"}
+    jobs.stop()
+    engine.dispose()
+
+
+def test_a_disk_that_stays_too_full_is_a_failure_of_the_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "free_bytes", lambda _folder: 0)
+    url = f"sqlite:///{tmp_path}/monitor.db"
+    migrate(url)
+    engine = open_database(url)
+    tight = CONFIG.model_copy(update={"retention": RetentionConfig(min_free="1GB")})
+    monkeypatch.setattr(room, "FIRST_SWEEP", 0.0)
+    jobs = JobRoom(engine, tight, clock=SystemClock())
+    jobs.start()
+    wait_until(lambda: jobs.stats()["retention"].failed == 1)
+    assert "1GB too much is on the disk" in jobs.stats()["retention"].last_error
     jobs.stop()
     engine.dispose()

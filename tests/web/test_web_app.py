@@ -61,6 +61,10 @@ Change = Callable[[StatusReport], dict[str, Any]]
             200, 503, "unready", ("writer", "disk full"),
         ),
         (
+            lambda r: {"jobs": (replace(r.jobs[0], trouble="1GB too much"),)},
+            200, 200, "degraded", ("job retention", "1GB too much"),
+        ),
+        (
             lambda r: {"cameras": (camera(), dead(camera("yard")))},
             200, 200, "degraded", ("camera yard", "no frame yet (refused)"),
         ),
