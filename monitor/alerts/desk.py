@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -79,6 +80,20 @@ def find_alerts(
     query = query.order_by(AlertRow.at.desc(), AlertRow.id).limit(limit)
     with transaction(engine) as session:
         return session.scalars(query).all()
+
+
+def count_deliveries(engine: Engine, alerts: Sequence[UUID]) -> Mapping[UUID, Counter[str]]:
+    """How many deliveries of each alert are in each state. Raises DatabaseError."""
+    query = (
+        select(DeliveryRow.alert_id, DeliveryRow.state, func.count())
+        .where(DeliveryRow.alert_id.in_(alerts))
+        .group_by(DeliveryRow.alert_id, DeliveryRow.state)
+    )
+    counts: Mapping[UUID, Counter[str]] = defaultdict(Counter)
+    with transaction(engine) as session:
+        for alert, state, count in session.execute(query):
+            counts[alert][state] = count
+    return counts
 
 
 def open_file(engine: Engine, text: str) -> AlertFile:

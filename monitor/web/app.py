@@ -21,6 +21,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import monitor
+from monitor.web.alerts import add_alerts
 from monitor.web.feed import Feed, to_json
 from monitor.web.health import Health, liveness, readiness
 from monitor.web.intake import RestIntake, add_intake
@@ -67,7 +68,7 @@ def create_app(
 
     `registry` may hold further metrics; the status's own are added to it. `interval`: seconds
     between two looks of the live feed. `intake` takes grants and door events, `memory` answers
-    questions to the event database.
+    questions to the event database, alerts included.
     Serve it with `monitor.web.WebServer`.
     """
     metrics = registry or CollectorRegistry()
@@ -98,6 +99,7 @@ def create_app(
         add_intake(app, intake)
     if memory is not None:
         add_memory(app, memory)
+        add_alerts(app, memory)
     _add_dashboard(app, feed)
     return app
 

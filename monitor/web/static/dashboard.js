@@ -1,5 +1,6 @@
 // Wires the page: first everything by request, then changes by the live stream.
 
+import { loadAlerts } from "./alerts.js";
 import { cameraCount, refreshPictures, remember, showCameras, tick as tickCameras } from "./cameras.js";
 import { icon, make, setText } from "./dom.js";
 import { loadEvents, offerCameras, showEvent, tick as tickEvents } from "./events.js";
@@ -94,7 +95,7 @@ function listen() {
 }
 
 function start() {
-  return Promise.all([loadAll(), loadEvents()]).catch(() =>
+  return Promise.all([loadAll(), loadEvents(), loadAlerts()]).catch(() =>
     showHealth({ verdict: "lost", reasons: [{ part: "connection", what: "the monitor does not answer" }] }));
 }
 
@@ -116,4 +117,5 @@ start().then(listen);
 keepPictures();
 setInterval(() => { tickCameras(); tickEvents(); }, 1000);
 setInterval(() => loadAll().catch(() => {}), 15000);
+setInterval(() => { if (!document.hidden) loadAlerts().catch(() => {}); }, 5000);
 document.addEventListener("visibilitychange", () => { if (!document.hidden) start(); });
