@@ -29,6 +29,7 @@ from monitor.events.writer import Commit, EventWriter
 from monitor.imaging import jpeg
 from monitor.inference.pool import InferencePool
 from monitor.jobs import Job, JobRoom
+from monitor.learning import LearningRoom
 from monitor.messages import (
     Attention,
     CameraHealth,
@@ -65,6 +66,7 @@ class House:
         self._photographer = self._make_photographer()
         self._jobs = self._make_jobs()
         self._history = self._make_history()
+        self._learning = self._make_learning()
         self.rooms = Rooms(
             capture=self._capture,
             photographer=self._photographer,
@@ -76,6 +78,7 @@ class House:
             journal=self._journal,
             alerts=self._alerts,
             history=self._history,
+            learning=self._learning,
         )
         self.status = DaemonStatus(config, self.rooms, self._watch, clock)
 
@@ -172,6 +175,11 @@ class House:
             return None
         return ScoreRecorder(self._engine, clock=self._clock)
 
+    def _make_learning(self) -> LearningRoom | None:
+        if not self._config.learning.enabled:
+            return None
+        return LearningRoom(self._config.learning, self._config.cameras)
+
     # What goes between the rooms, each in the thread of the room that sends it.
 
     def _picture(self, event_id: UUID) -> bytes | None:
@@ -190,6 +198,8 @@ class House:
         self._presence.on_score(score)
         if self._history is not None:
             self._history.on_score(score)
+        if self._learning is not None:
+            self._learning.on_score(score)
 
     def _on_outage(self, outage: Outage) -> None:
         """A camera is not seen; in its thread or the watchdog's. Must not block."""
@@ -199,6 +209,8 @@ class House:
     def _on_message(self, message: Transition | Progress | CameraHealth) -> None:
         """Presence has something to keep; in the thread that brought the news. Must not block."""
         self._writer.put(message)
+        if self._learning is not None and not isinstance(message, CameraHealth):
+            self._learning.on_message(message)
 
     def _on_peak(self, camera: str) -> None:
         """Presence has never seen more of an occupancy: a photo is worth it. Must not block."""

@@ -21,6 +21,7 @@ from monitor.events.writer import EventWriter
 from monitor.imaging import jpeg
 from monitor.inference.pool import InferencePool
 from monitor.jobs import JobRoom
+from monitor.learning import LearningRoom
 from monitor.messages import CameraHealth, Frame, OutageReason, PresenceState, Score
 from monitor.presence import PresenceRoom, ZoneStatus
 from monitor.telemetry import redact
@@ -53,6 +54,7 @@ class Rooms:
     journal: Journal
     alerts: AlertRoom
     history: ScoreRecorder | None = None
+    learning: LearningRoom | None = None
 
 
 class Watch:

@@ -1,0 +1,210 @@
+"""The learning room: hears scores and events, keeps the pictures worth a look, slows nobody."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from time import monotonic
+from uuid import UUID
+
+from monitor.config.camera import CameraConfig
+from monitor.config.learning import LearningConfig
+from monitor.config.presence import PresenceConfig
+from monitor.imaging import jpeg
+from monitor.imaging.zones import crop_zone
+from monitor.learning.doubts import Reason, ZoneDoubts
+from monitor.learning.folder import Kind, LearningFolder
+from monitor.messages import (
+    WHOLE_FRAME,
+    Frame,
+    Picture,
+    PresenceState,
+    Progress,
+    Score,
+    Transition,
+)
+from monitor.telemetry import get_logger
+
+WAITING = 8
+"""Pictures that wait to be written; more are dropped and counted, for each holds a frame."""
+
+LISTS_EVERY = 30.0
+"""Seconds between two writings of the lists."""
+
+QUALITY = 90
+
+Place = tuple[str, str]
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LearningStats:
+    """Since the start: pictures `kept`, `dropped` for want of time, `refused` for want of room."""
+
+    kept: int
+    dropped: int
+    refused: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    kind: Kind
+    place: Place
+    name: str
+    shown: Frame | bytes
+
+
+class LearningRoom:
+    """Keeps doubtful pictures from a thread of its own.
+
+    With `wait`, for recordings, callers wait for the disk instead, and nothing is dropped.
+    """
+
+    def __init__(
+        self, config: LearningConfig, cameras: Mapping[str, CameraConfig], *, wait: bool = False
+    ) -> None:
+        self._folder = LearningFolder(config)
+        self._cameras = cameras
+        self._wait = wait
+        self._lock = threading.Lock()
+        self._zones = {
+            (name, zone): ZoneDoubts(settings, config.every)
+            for name, camera in cameras.items()
+            for zone, settings in _zones(camera).items()
+        }
+        self._opened: dict[UUID, tuple[datetime, bytes | None]] = {}
+        self._queue: queue.Queue[_Job | None] = queue.Queue(WAITING)
+        self._thread = threading.Thread(target=self._run, name="learning", daemon=True)
+        self._kept = self._dropped = self._refused = 0
+        self._trouble = False
+        self._lists_at = 0.0
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self, timeout: float) -> None:
+        """Write what waits, and the lists; at most `timeout` seconds."""
+        try:
+            self._queue.put(None, timeout=timeout)
+        except queue.Full:
+            return
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
+
+    def stats(self) -> LearningStats:
+        """What came of it so far."""
+        return LearningStats(self._kept, self._dropped, self._refused)
+
+    def on_score(self, score: Score) -> None:
+        """Take a score in; quick unless `wait`."""
+        place = score.camera, score.zone
+        with self._lock:
+            zone = self._zones.get(place)
+            found = zone.on_score(score) if zone is not None else []
+        for reason, doubtful in found:
+            name = _name(doubtful.frame.stamp.utc, score.zone, reason, doubtful.value)
+            self._put(_Job(Kind.DOUBTFUL, place, name, doubtful.frame))
+
+    def on_message(self, message: Transition | Progress) -> None:
+        """Hear what presence tells; quick."""
+        if isinstance(message, Progress):
+            if message.snapshot is not None:
+                with self._lock:
+                    opened = self._opened.get(message.event_id)
+                    if opened is not None:
+                        self._opened[message.event_id] = (opened[0], message.snapshot)
+            return
+        job = self._heard(message)
+        if job is not None:
+            self._put(job)
+
+    def keep(self, kind: Kind, score: Score) -> None:
+        """Keep the picture of a score that somebody knows the truth of."""
+        name = _name(score.frame.stamp.utc, score.zone, "known", score.value)
+        self._put(_Job(kind, (score.camera, score.zone), name, score.frame))
+
+    def _heard(self, message: Transition) -> _Job | None:
+        place = message.camera, message.zone
+        with self._lock:
+            zone = self._zones.get(place)
+            if zone is None:
+                return None
+            zone.on_occupied(occupied=message.current is PresenceState.OCCUPIED)
+            if message.event_id is None:
+                return None
+            if message.current is PresenceState.OCCUPIED:
+                self._opened[message.event_id] = (message.at.utc, message.snapshot)
+                return None
+            started, picture = self._opened.pop(message.event_id, (message.at.utc, None))
+            picture = message.snapshot or picture
+            lasted = (message.at.utc - started).total_seconds()
+            if picture is None or not zone.short(lasted, message.confirmed):
+                return None
+        peak = message.summary.peak_score if message.summary else 0.0
+        return _Job(Kind.DOUBTFUL, place, _name(started, message.zone, Reason.SHORT, peak), picture)
+
+    def _put(self, job: _Job) -> None:
+        try:
+            self._queue.put(job, block=self._wait)
+        except queue.Full:
+            self._dropped += 1
+
+    def _run(self) -> None:
+        while (job := self._queue.get()) is not None:
+            self._safely(job)
+        self._safely(None)
+
+    def _safely(self, job: _Job | None) -> None:
+        """Do a job, or with None the last one; trouble is told once and never spreads."""
+        try:
+            if job is not None:
+                self._write(job)
+            if job is None or monotonic() - self._lists_at >= LISTS_EVERY:
+                self._folder.write_lists()
+                self._lists_at = monotonic()
+        except OSError as error:
+            if not self._trouble:
+                log.warning("pictures to learn from cannot be kept", reason=str(error))
+            self._trouble = True
+        except Exception:
+            log.exception("the learning room stumbled")
+        else:
+            self._trouble = False
+
+    def _write(self, job: _Job) -> None:
+        camera, zone = job.place
+        shown = job.shown
+        data = zone_jpeg(shown, self._cameras[camera], zone)
+        if self._folder.keep(job.kind, camera, job.name, data) is None:
+            self._refused += 1
+            return
+        self._kept += 1
+
+
+def zone_jpeg(shown: Frame | bytes, camera: CameraConfig, zone: str) -> bytes:
+    """The part of a frame, or of a snapshot, that the network sees of the zone, as JPEG.
+
+    Raises InputError for bytes that are no picture, LookupError if there is no such zone.
+    """
+    if isinstance(shown, bytes) and zone == WHOLE_FRAME and not camera.zones:
+        return shown
+    picture: Picture = jpeg.decode(shown) if isinstance(shown, bytes) else shown.picture
+    if camera.zones:
+        picture = crop_zone(picture, camera.zones[zone].polygon)
+    return jpeg.encode(picture, quality=QUALITY)
+
+
+def _zones(camera: CameraConfig) -> dict[str, PresenceConfig]:
+    if not camera.zones:
+        return {WHOLE_FRAME: camera.presence}
+    return {name: zone.presence for name, zone in camera.zones.items()}
+
+
+def _name(at: datetime, zone: str, why: str, score: float) -> str:
+    """Says all there is to know; no spaces, for lists separate by them."""
+    return f"{at:%Y%m%dT%H%M%S}.{at.microsecond // 1000:03d}Z-{zone}-{why}-{score:.3f}"
