@@ -138,23 +138,19 @@ def _pragmas(connection: Connection, *texts: str) -> None:
 
 def _write(connection: Connection, batch: Sequence[Row]) -> None:
     columns = ", ".join(_COLUMNS)
-    if connection.dialect.name == "sqlite":
-        marks = ", ".join("?" * len(_COLUMNS))
+    with connection.begin():
+        if connection.dialect.name == "postgresql":
+            text = io.StringIO()
+            csv.writer(text).writerows([*row[:3], *map(_utc, row[3:])] for row in batch)
+            text.seek(0)
+            connection.connection.cursor().execute(  # type: ignore[call-arg]
+                f"COPY occupancy_events ({columns}) FROM STDIN WITH (FORMAT csv)", stream=text
+            )
+            return
+        mark = "?" if connection.dialect.name == "sqlite" else "%s"
+        marks = ", ".join([mark] * len(_COLUMNS))
         statement = f"INSERT INTO occupancy_events ({columns}) VALUES ({marks})"
         connection.exec_driver_sql(statement, list(batch))
-    elif connection.dialect.name == "postgresql":
-        text = io.StringIO()
-        csv.writer(text).writerows((*row[:3], *(_utc(each) for each in row[3:])) for row in batch)
-        text.seek(0)
-        cursor = connection.connection.cursor()
-        cursor.execute(  # type: ignore[call-arg]
-            f"COPY occupancy_events ({columns}) FROM STDIN WITH (FORMAT csv)", stream=text
-        )
-    else:
-        marks = ", ".join(["%s"] * len(_COLUMNS))
-        statement = f"INSERT INTO occupancy_events ({columns}) VALUES ({marks})"
-        connection.exec_driver_sql(statement, list(batch))
-    connection.commit()
 
 
 def _utc(value: object) -> object:

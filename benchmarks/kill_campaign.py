@@ -60,6 +60,7 @@ class Report:
     acknowledged: int = 0
     replayed_from_spool: int = 0
     events: int = 0
+    pictures: int = 0
     seconds: float = 0.0
     failures: list[str] = field(default_factory=list)
 
@@ -155,9 +156,14 @@ class Campaign:
         opened, closed = self._acknowledged()
         report.acknowledged = len(opened) + len(closed)
         with Session(engine) as session:
-            rows = session.execute(select(OccupancyEvent.id, OccupancyEvent.end_reason)).all()
+            table = OccupancyEvent
+            rows = session.execute(select(table.id, table.end_reason, table.snapshot)).all()
         ends = {row.id: row.end_reason for row in rows}
         report.events = len(ends)
+        pictures = {
+            row.id: self._folder / "snapshots" / row.snapshot for row in rows if row.snapshot
+        }
+        report.pictures = len(pictures)
         problems = check_database(
             engine, snapshots=SnapshotStore(self._folder / "snapshots"), spool=None
         )
@@ -165,6 +171,11 @@ class Campaign:
         report.failures += [f"lost: opening of {e}" for e in opened if e not in ends]
         report.failures += [
             f"lost: end of {e}" for e in closed if ends.get(e) is not EndReason.VACATED
+        ]
+        report.failures += [
+            f"no whole picture: {event_id}"
+            for event_id, file in pictures.items()
+            if not file.exists() or file.read_bytes() != JPEG
         ]
         # A picture is written before its row names it: a kill in between leaves it, unnamed.
         report.failures += [
