@@ -25,6 +25,7 @@ from types import MappingProxyType
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from monitor.clock import Stamp
 from monitor.config.guards import GuardConfig
@@ -83,6 +84,9 @@ share of the sharpness that is left."""
 VIEWS = 4
 """Usual views kept for each light: lamps on, lamps off, shutters down."""
 
+RESTLESS, MANY, INSECT = 10.0, 5, 4
+"""Grey levels, separate places, and cells of one that came and went, of a restless picture."""
+
 CLUTTER_MEMORY, CLUTTER_FROM, CLUTTER_UNTIL = 20.0, 0.6, 0.2
 """Seconds over which restless pictures are averaged; shares that begin and end clutter."""
 
@@ -123,7 +127,8 @@ class Change:
 class GuardState:
     """What the guards of a camera remember; of bounded size.
 
-    `luma`, `before`: the last picture and the one before it. `views`: the usual views by light.
+    `luma`, `before`: the last picture and the one before it; `came`: the cells that are restless
+    in between, by infrared. `views`: the usual views by light.
     `signs`: since when each sign is seen; `gone`: since when that of something `active` is not.
     `steady`: since when the light is. `restless`: share of restless pictures lately. `held`:
     seconds of holding that are used up.
@@ -133,6 +138,7 @@ class GuardState:
     light: Light = Light.COLOUR
     luma: Grid | None = None
     before: Grid | None = None
+    came: NDArray[np.bool_] | None = None
     views: Mapping[Light, Views] = field(default_factory=dict)
     signs: Mapping[HealthKind, Stamp] = field(default_factory=dict)
     active: Mapping[HealthKind, Stamp] = field(default_factory=dict)
@@ -157,13 +163,13 @@ def guard(state: GuardState, scene: Scene, now: Stamp, settings: GuardConfig) ->
         return Guarded(state, Sight(state.light))
     elapsed = now.since(state.seen) if state.seen is not None else 0.0
     if elapsed > STALE:
-        state = replace(state, luma=None, before=None, steady=None)
+        state = replace(state, luma=None, before=None, came=None, steady=None)
     luma = scene.luma.astype(np.float32)
     light = _light(scene, state.light if state.seen is not None else None)
     moved = motion(luma, state.luma) if state.luma is not None else None
     switched = _switched(state, moved, light)
-    state = replace(state, restless=_restlessness(state, luma, light, elapsed))
-    steady = (state.steady or state.seen) if moved and moved.distance <= STEADY else None
+    state = _rested(state, moved, luma, light, elapsed)
+    steady = (state.steady or state.seen) if moved and moved.change <= STEADY else None
     state = replace(state, seen=now, light=light, before=state.luma, luma=luma, steady=steady)
     state, changes = _switch(state, switched, now, settings)
     switching = any(kind in state.active for kind in _SWITCHES)
@@ -307,19 +313,24 @@ def _accept(state: GuardState, view: View, now: Stamp) -> tuple[GuardState, tupl
     return replace(state, active=left, signs={}, views=views), (change,)
 
 
-def _restlessness(state: GuardState, luma: Grid, light: Light, elapsed: float) -> float:
-    """Share, lately, of infrared pictures in which many places change, or some for one picture."""
+def _rested(
+    state: GuardState, moved: Motion | None, luma: Grid, light: Light, elapsed: float
+) -> GuardState:
+    """How restless infrared pictures are: many places change at once, or some for one picture."""
     if light is not Light.IR:
-        return 0.0
-    if state.luma is None:
-        return state.restless
-    restless = patches(motion(luma, state.luma, least=10.0).moved) >= 5
-    if not restless and state.before is not None:
-        came = motion(state.luma, state.before, least=10.0)
-        back = motion(luma, state.before, least=10.0).moved & came.moved
-        restless = came.cells >= 4 and int(back.sum()) <= came.cells // 4
+        return replace(state, restless=0.0, came=None)
+    if moved is None:
+        return state
+    cells, came = moved.moved(RESTLESS), state.came
+    restless = np.count_nonzero(cells) >= MANY and patches(cells) >= MANY
+    if not restless and came is not None and state.before is not None:
+        number = np.count_nonzero(came)
+        if number >= INSECT:
+            stayed = motion(luma, state.before).moved(RESTLESS) & came
+            restless = np.count_nonzero(stayed) <= number // 4
     rate = 1.0 - float(np.exp(-elapsed / CLUTTER_MEMORY))
-    return state.restless + rate * (float(restless) - state.restless)
+    share = state.restless + rate * (float(restless) - state.restless)
+    return replace(state, restless=share, came=cells)
 
 
 def _clutter(state: GuardState, now: Stamp) -> tuple[GuardState, tuple[Change, ...]]:

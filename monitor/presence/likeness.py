@@ -97,35 +97,40 @@ def learned(usual: View, view: View, seconds: float) -> View:
 class Motion:
     """What is different between two pictures, apart from one more or less of light for all.
 
-    `moved`: bool (56, 56). `difference`: in grey levels, light for all apart. `mean`,
-    `distance`: mean difference, and mean of its amounts. `agreement`: share of the cells that
-    became brighter, or darker, as the mean did, by four grey levels at least.
+    `distance`: float32 (56, 56), by how many grey levels each cell differs, light for all apart.
+    `noise`: standard deviation of cells in which nothing moved. `mean`, `change`: mean difference,
+    and mean of its amounts, light included. `agreement`: share of the cells that became brighter,
+    or darker, as the mean did, by four grey levels at least.
     """
 
-    moved: NDArray[np.bool_]
-    difference: Grid
+    distance: Grid
+    noise: float
     mean: float
-    distance: float
+    change: float
     agreement: float
 
-    @property
-    def cells(self) -> int:
-        """How many cells moved."""
-        return int(self.moved.sum())
+    def moved(self, least: float) -> NDArray[np.bool_]:
+        """Cells that differ by `least` grey levels, and by six times the noise."""
+        return np.asarray(self.distance > max(least, 6.0 * self.noise))
 
 
-def motion(luma: Grid, before: Grid, *, least: float = 4.0) -> Motion:
-    """Compare two lumas; a cell moved if it differs by `least` grey levels and by six times the
-    noise, which is read off every third row and column: most of a picture stands still."""
+def motion(luma: Grid, before: Grid) -> Motion:
+    """Compare two lumas. The noise is read off every third row and column: most of a picture
+    stands still."""
     difference = luma - before
-    some = difference[::3, ::3]
-    shift = np.median(some)
-    noise = 1.4826 * float(np.median(np.abs(some - shift)))
-    apart = difference - shift
-    moved = np.abs(apart) > max(least, 6.0 * noise)
+    some = difference[::3, ::3].ravel()
+    shift = _median(some)
+    noise = 1.4826 * float(_median(np.abs(some - shift)))
     mean = float(difference.mean())
     agreeing = float((np.sign(mean) * difference >= 4.0).mean())
-    return Motion(moved, apart, mean, float(np.abs(difference).mean()), agreeing)
+    change = float(np.abs(difference).mean())
+    return Motion(np.abs(difference - shift), noise, mean, change, agreeing)
+
+
+def _median(values: NDArray[np.float32]) -> np.float32:
+    """The upper one of an even number; NumPy's own takes three times as long."""
+    middle: np.float32 = np.partition(values, values.size // 2)[values.size // 2]
+    return middle
 
 
 def patches(moved: NDArray[np.bool_]) -> int:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from monitor.clock import Stamp
 from monitor.presence.likeness import Grid, Luma, motion
@@ -81,14 +82,13 @@ def look(still: Stillness, luma: Luma, now: Stamp, *, comparable: bool, vacant: 
         since = still.since or now
         return replace(still, usual=picture, unrest=unrest, seen=now, since=since)
     elapsed = now.since(still.seen) if still.seen is not None else 0.0
-    moved = motion(picture, still.usual, least=LEAST)
-    distance = np.abs(moved.difference)
-    cells = moved.moved & (distance > UNREST_FACTOR * still.unrest)
-    stirs = int(cells.sum()) >= NEIGHBOURS and _largest(cells) >= NEIGHBOURS
+    moved = motion(picture, still.usual)
+    cells = moved.moved(LEAST) & (moved.distance > UNREST_FACTOR * still.unrest)
+    stirs = np.count_nonzero(cells) >= NEIGHBOURS and _largest(cells) >= NEIGHBOURS
     unrest = still.unrest
     if vacant:
         rate = np.float32(1.0 - np.exp(-min(elapsed, PAUSE) / UNREST_MEMORY))
-        unrest = unrest + rate * (distance - unrest)
+        unrest = unrest + rate * (moved.distance - unrest)
     if not stirs:
         follow = np.float32(1.0 - np.exp(-elapsed / FOLLOWS))
         usual = still.usual + follow * (picture - still.usual)
@@ -98,7 +98,7 @@ def look(still: Stillness, luma: Luma, now: Stamp, *, comparable: bool, vacant: 
     return replace(still, usual=picture, unrest=unrest, seen=now, stirred=now, bustle=bustle)
 
 
-def _largest(cells: np.ndarray[tuple[int, int], np.dtype[np.bool_]]) -> int:
+def _largest(cells: NDArray[np.bool_]) -> int:
     """Cells of the largest place that moved."""
     _, _, stats, _ = cv2.connectedComponentsWithStats(cells.view(np.uint8), connectivity=8)
     return int(stats[1:, cv2.CC_STAT_AREA].max(initial=0))
