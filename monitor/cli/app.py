@@ -22,6 +22,7 @@ from monitor.cli import (
     explain,
     grants,
     holds,
+    marks,
     model,
     predict,
     replay,
@@ -44,6 +45,7 @@ app.add_typer(run.app)
 app.add_typer(check.app)
 app.add_typer(cameras.app, name="cameras")
 events.app.add_typer(holds.app)
+events.app.add_typer(marks.app)
 app.add_typer(events.app, name="events")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(rules.app, name="rules")
