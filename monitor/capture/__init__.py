@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from monitor.capture.fleet import CaptureFleet, make_capture
 from monitor.capture.photographer import Photographer
 from monitor.capture.recordings import (
     Recording,
@@ -13,12 +14,14 @@ from monitor.capture.room import CaptureRoom
 from monitor.capture.status import ReaderState, ReaderStats
 
 __all__ = [
+    "CaptureFleet",
     "CaptureRoom",
     "Photographer",
     "ReaderState",
     "ReaderStats",
     "Recording",
     "RecordingInfo",
+    "make_capture",
     "probe_recording",
     "read_recording",
 ]

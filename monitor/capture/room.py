@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 
 from monitor.capture.reader import Reader
+from monitor.capture.sources import source_of
 from monitor.capture.status import ReaderStats
 from monitor.clock import Clock
 from monitor.config import CameraConfig
@@ -103,22 +104,28 @@ class CaptureRoom:
                 reader.check()
 
     def _make_readers(self, cameras: Mapping[str, CameraConfig]) -> dict[str, Reader]:
-        readers = {}
-        for name, config in cameras.items():
-            if not config.enabled:
-                continue
-            try:
-                readers[name] = Reader(
-                    name,
-                    config,
-                    on_frame=self._on_frame,
-                    on_outage=self._on_outage,
-                    clock=self._clock,
-                    max_side=self._max_side,
-                )
-            except ConfigError as error:
-                raise ConfigError(error.what, where=f"camera {name}", remedy=error.remedy) from None
-        return readers
+        return {
+            name: Reader(
+                name,
+                config,
+                on_frame=self._on_frame,
+                on_outage=self._on_outage,
+                clock=self._clock,
+                max_side=self._max_side,
+            )
+            for name, config in readable(cameras).items()
+        }
+
+
+def readable(cameras: Mapping[str, CameraConfig]) -> dict[str, CameraConfig]:
+    """The enabled cameras. Raises ConfigError for a source of no known kind, naming the camera."""
+    enabled = {name: config for name, config in cameras.items() if config.enabled}
+    for name, config in enabled.items():
+        try:
+            source_of(config.source)
+        except ConfigError as error:
+            raise ConfigError(error.what, where=f"camera {name}", remedy=error.remedy) from None
+    return enabled
 
 
 def _end(readers: Iterable[Reader], timeout: float) -> None:

@@ -14,6 +14,7 @@ from monitor.config.camera import (
     ViewKind,
     ZoneConfig,
 )
+from monitor.config.capture import CaptureConfig
 from monitor.config.inference import Device, InferenceConfig, Precision
 from monitor.config.learning import LearningConfig
 from monitor.config.loader import check_config, load_config
@@ -27,6 +28,7 @@ from monitor.config.urls import SourceKind, source_kind
 __all__ = [
     "CameraConfig",
     "CameraSettings",
+    "CaptureConfig",
     "ConfigModel",
     "DatabaseConfig",
     "DecodePolicy",

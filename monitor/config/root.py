@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from monitor.config.alerts import AlertConfig
 from monitor.config.base import ConfigModel
 from monitor.config.camera import CameraConfig, CameraSettings, Name
+from monitor.config.capture import CaptureConfig
 from monitor.config.inference import InferenceConfig
 from monitor.config.learning import LearningConfig
 from monitor.config.service import LoggingConfig, WebConfig
@@ -20,6 +21,7 @@ class MonitorConfig(ConfigModel):
     """Everything the daemon needs to know. Relative paths are relative to the working directory."""
 
     database: DatabaseConfig = DatabaseConfig()
+    capture: CaptureConfig = CaptureConfig()
     inference: InferenceConfig = InferenceConfig()
     snapshots: SnapshotConfig = SnapshotConfig()
     retention: RetentionConfig = RetentionConfig()

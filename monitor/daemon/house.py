@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import Engine
 
 from monitor.alerts.room import AlertRoom
-from monitor.capture import CaptureRoom, Photographer
+from monitor.capture import CaptureFleet, CaptureRoom, Photographer, make_capture
 from monitor.clock import Clock
 from monitor.config import MonitorConfig
 from monitor.config.changes import Changes, compare, in_force
@@ -144,13 +144,15 @@ class House:
             model_id=self._pool.model_id,
         )
 
-    def _make_capture(self) -> CaptureRoom:
-        return CaptureRoom(
+    def _make_capture(self) -> CaptureRoom | CaptureFleet:
+        return make_capture(
             self._config.cameras,
             on_frame=self._on_frame,
             on_outage=self._on_outage,
             clock=self._clock,
             max_side=self._config.snapshots.max_side,
+            settings=self._config.capture,
+            logging=self._config.logging,
         )
 
     def _make_photographer(self) -> Photographer:

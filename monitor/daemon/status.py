@@ -10,7 +10,13 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from monitor.alerts.room import AlertRoom
-from monitor.capture import CaptureRoom, Photographer, ReaderState, ReaderStats
+from monitor.capture import (
+    CaptureFleet,
+    CaptureRoom,
+    Photographer,
+    ReaderState,
+    ReaderStats,
+)
 from monitor.clock import Clock, Stamp
 from monitor.config import CameraConfig, MonitorConfig
 from monitor.daemon.journal import Journal
@@ -44,7 +50,7 @@ PREVIEW_SIDE, PREVIEW_QUALITY = 480, 75
 class Rooms:
     """What the daemon has wired."""
 
-    capture: CaptureRoom
+    capture: CaptureRoom | CaptureFleet
     photographer: Photographer
     pool: InferencePool
     presence: PresenceRoom
