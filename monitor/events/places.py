@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import CTE, Select, String, and_, bindparam, cast, func, select
+from sqlalchemy import CTE, Select, String, and_, bindparam, case, cast, func, select
 from sqlalchemy.orm import aliased
 
 from monitor.events.columns import NAME_LENGTH
@@ -97,32 +97,37 @@ def last_rows(table: Table, kind: tuple[bool, bool], columns: tuple[str, ...]) -
 
 
 def _hops(table: Table, *, one_camera: bool) -> CTE:
-    """Places in the index's order; after a camera's last zone comes a row without one."""
-    if one_camera:
-        camera: Any = _given("place_camera")
-        first = select(camera.label("camera"), _next_zone(table, camera, None).label("zone"))
-    else:
-        cameras = select(func.min(table.camera).label("camera")).cte(
-            f"cameras_{table.__tablename__}", recursive=True
-        )
-        following = select(func.min(table.camera)).where(table.camera > cameras.c.camera)
-        cameras = cameras.union_all(
-            select(following.correlate(cameras).scalar_subquery()).where(
-                cameras.c.camera.is_not(None)
-            )
-        )
-        zone = _next_zone(table, cameras.c.camera, None)
-        first = select(cameras.c.camera, zone.label("zone")).where(cameras.c.camera.is_not(None))
+    """Places in the index's order. After a camera's last zone comes a row without a zone, from
+    which the next step goes to the next camera."""
+    camera: Any = _given("place_camera") if one_camera else _next_camera(table, None)
+    first = select(camera.label("camera"), _next_zone(table, camera, None).label("zone"))
     places = first.cte(f"places_{table.__tablename__}", recursive=True)
-    zone = _next_zone(table, places.c.camera, places.c.zone)
-    return places.union_all(select(places.c.camera, zone).where(places.c.zone.is_not(None)))
+    camera, zone = places.c.camera, places.c.zone
+    in_camera = _next_zone(table, camera, zone)
+    if one_camera:
+        return places.union_all(select(camera, in_camera).where(zone.is_not(None)))
+    following = _next_camera(table, camera)
+    step = select(
+        case((zone.is_(None), following), else_=camera),
+        case((zone.is_(None), _next_zone(table, following, None)), else_=in_camera),
+    )
+    return places.union_all(step.where(camera.is_not(None)))
+
+
+def _next_camera(table: Table, after: Any) -> Any:
+    row = aliased(table)
+    query = select(func.min(row.camera))
+    if after is not None:
+        query = query.where(row.camera > after)
+    return query.correlate_except(row).scalar_subquery()
 
 
 def _next_zone(table: Table, camera: Any, after: Any) -> Any:
-    query = select(func.min(table.zone)).where(table.camera == camera)
+    row = aliased(table)
+    query = select(func.min(row.zone)).where(row.camera == camera)
     if after is not None:
-        query = query.where(table.zone > after)
-    return query.correlate_except(table).scalar_subquery()
+        query = query.where(row.zone > after)
+    return query.correlate_except(row).scalar_subquery()
 
 
 def _given(name: str) -> Any:
