@@ -112,7 +112,7 @@ def check(
     storage = find_storage(db, config)
     with ExitStack() as stack:
         if fix:
-            stack.enter_context(Ownership(storage.url))
+            stack.enter_context(Ownership(storage.url, patience=0.0))
         engine = open_database(storage.url)
         stack.callback(engine.dispose)
         store = SnapshotStore(snapshots or storage.snapshots)

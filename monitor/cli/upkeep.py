@@ -94,7 +94,7 @@ def maintain(
     try:
         require_current(engine)
         if rebuild:
-            with Ownership(url):
+            with Ownership(url, patience=0.0):
                 done = keep_up(engine, Base.metadata.tables, rebuild=True)
         else:
             done = keep_up(engine, Base.metadata.tables)

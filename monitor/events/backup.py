@@ -83,7 +83,7 @@ def restore(url: str | URL, copy: Path, *, actor: str, now: datetime) -> Path | 
     if not copy.is_file():
         raise UsageError(f"there is no file {copy}", remedy="name a copy that `db backup` made")
     fresh = target.with_name(f".{target.name}.restoring")
-    with Ownership(parsed):
+    with Ownership(parsed, patience=0.0):
         try:
             _copy(copy, fresh)
             _require_known(fresh)

@@ -26,7 +26,7 @@ from monitor.storage.database import describe, explain, open_database, parse_url
 from monitor.telemetry import get_logger
 
 PATIENCE = 5.0
-"""Seconds to wait for a predecessor that is just ending."""
+"""Seconds a monitor waits for its predecessor to end."""
 
 BEAT_EVERY = 20.0
 """Seconds between two signs of life to the server, and two tries to get a lost lock back."""
@@ -43,24 +43,29 @@ log = get_logger(__name__)
 class Ownership:
     """The right to be a database's monitor; a context manager that `take`s it.
 
-    `on_lost` hears, from a thread of its own, that another monitor took over while this one
-    could not reach the server.
+    `patience`: seconds to wait for another owner that may be just ending. `on_lost` hears, from a
+    thread of its own, that another monitor took over while this one could not reach the server.
     """
 
     def __init__(
-        self, url: str | URL, *, on_lost: Callable[[str], None] = lambda _owner: None
+        self,
+        url: str | URL,
+        *,
+        patience: float = PATIENCE,
+        on_lost: Callable[[str], None] = lambda _owner: None,
     ) -> None:
         parsed = parse_url(url)
         file = sqlite_path(parsed)
         self._where = describe(parsed)
         self._lock: _Lock = _FileLock(file) if file is not None else _ServerLock(parsed)
+        self._patience = patience
         self._on_lost = on_lost
         self._released = threading.Event()
         self._beat = threading.Thread(target=self._keep, name="database-owner", daemon=True)
 
-    def take(self, patience: float = PATIENCE) -> None:
-        """Become the owner. Raises DatabaseError when another one is, after `patience` seconds."""
-        end = time.monotonic() + patience
+    def take(self) -> None:
+        """Become the owner. Raises DatabaseError when another one still is."""
+        end = time.monotonic() + self._patience
         while (owner := self._lock.take()) is not None:
             if time.monotonic() >= end:
                 raise DatabaseError(

@@ -33,9 +33,9 @@ time.sleep(600)
 """
 
 
-def refused(url: str, patience: float = 0.0) -> str:
+def refused(url: str) -> str:
     with pytest.raises(DatabaseError, match="another monitor works on this database") as caught:
-        Ownership(url).take(patience)
+        Ownership(url, patience=0.0).take()
     return caught.value.what
 
 
@@ -127,8 +127,8 @@ def test_a_lock_that_was_lost_is_taken_again_or_given_up(
     monkeypatch.setattr(ownership, "BEAT_EVERY", 2.0)
     time.sleep(0.5)
     end_sessions(engine)
-    second = Ownership(url)
-    second.take(patience=1.0)
+    second = Ownership(url, patience=1.0)
+    second.take()
     assert wait_for(lost)
     assert len(told) == 1
     first.release()
