@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import getpass
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import tzinfo
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from sqlalchemy import Engine
 
 from monitor.alerts import desk
 from monitor.alerts.models import AlertRow, DeliveryRow
 from monitor.alerts.outbox import AlertState
 from monitor.alerts.trial import send_trial
 from monitor.cli.output import Format, FormatOption, print_rows
-from monitor.cli.storage import ConfigOption, DbOption, TimezoneOption, find_storage, find_timezone
+from monitor.cli.storage import ConfigOption, DbOption, TimezoneOption, find_timezone, open_memory
 from monitor.clock import SystemClock
 from monitor.config import LoggingConfig, load_config
 from monitor.errors import UsageError
 from monitor.events.moments import parse_moment
-from monitor.events.schema import require_current
-from monitor.storage.database import open_database
 from monitor.telemetry import configure_logging
 
 app = typer.Typer(
@@ -39,17 +34,6 @@ WhoOption = Annotated[
 CommentOption = Annotated[
     str, typer.Option("--comment", "-m", metavar="TEXT", help="What the audit log shall say.")
 ]
-
-
-@contextmanager
-def alert_database(db: str | None, config: Path | None) -> Iterator[Engine]:
-    """The database of the options, which has to have the present schema."""
-    engine = open_database(find_storage(db, config).url)
-    try:
-        require_current(engine)
-        yield engine
-    finally:
-        engine.dispose()
 
 
 def who_am_i(name: str | None) -> str:
@@ -83,7 +67,7 @@ def list_alerts(
     """
     zone = find_timezone(timezone)
     moment = parse_moment(since, now=SystemClock().now().utc, zone=zone) if since else None
-    with alert_database(db, config) as engine:
+    with open_memory(db, config) as engine:
         found = desk.find_alerts(
             engine, state=state, rule=rule, camera=camera, since=moment, limit=limit
         )
@@ -104,7 +88,7 @@ def show(
     Example: `run_monitor.py alerts show 7d0a`
     """
     zone = find_timezone(timezone)
-    with alert_database(db, config) as engine:
+    with open_memory(db, config) as engine:
         file = desk.open_file(engine, alert)
     head = _alert(file.alert, zone) | {"reasons": file.alert.reasons}
     deliveries = [_delivery(row, zone) for row in file.deliveries]
@@ -202,7 +186,7 @@ def dead(
     Example: `run_monitor.py alerts dead --channel ops-mail`
     """
     zone = find_timezone(timezone)
-    with alert_database(db, config) as engine:
+    with open_memory(db, config) as engine:
         found = desk.dead_letters(engine, channel)
     rows = ({**_delivery(row, zone), "title": title} for row, title in found)
     print_rows(rows, ("number", "channel", "created", "title", "tries", "said"), output)
@@ -226,7 +210,7 @@ def redrive(
     if bool(numbers) == all_:
         raise UsageError("name dead letters by number, or say --all", remedy="`alerts dead`")
     now = SystemClock().now().utc
-    with alert_database(db, config) as engine:
+    with open_memory(db, config) as engine:
         count = desk.redrive(engine, numbers or (), channel=channel, who=who_am_i(who), now=now)
     sys.stdout.write(f"{count} deliveries are owed again\n")
 
@@ -246,7 +230,7 @@ def audit(
     Example: `run_monitor.py alerts audit --limit 20`
     """
     zone = find_timezone(timezone)
-    with alert_database(db, config) as engine:
+    with open_memory(db, config) as engine:
         found = desk.actions(engine, limit)
     columns = ("at", "who", "action", "subject", "comment")
     rows = ({name: getattr(row, name) for name in columns} for row in found)
@@ -263,7 +247,7 @@ def _act(
 ) -> None:
     configure_logging(LoggingConfig())
     now = SystemClock().now().utc
-    with alert_database(db, config) as engine:
+    with open_memory(db, config) as engine:
         row = desk.act(engine, alert, state, who=who_am_i(who), now=now, comment=text)
     sys.stdout.write(f"{row.id} is {row.state}\n")
 

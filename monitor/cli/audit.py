@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated
 
 import typer
-from sqlalchemy import Engine
 
 from monitor.cli.output import Format, FormatOption, print_rows
 from monitor.cli.storage import (
     ConfigOption,
     DbOption,
     TimezoneOption,
-    find_storage,
     find_timezone,
+    open_memory,
 )
 from monitor.errors import MonitorError
-from monitor.events.database import open_database
 from monitor.events.moments import parse_moment
-from monitor.events.schema import require_current
 from monitor.storage.audit import find_entries
 from monitor.storage.chain import parse_anchor
 from monitor.storage.chain import verify as verify_chain
@@ -59,7 +53,7 @@ def list_entries(
     """
     zone = find_timezone(timezone)
     moment = parse_moment(since, now=datetime.now(UTC), zone=zone) if since else None
-    with _log(db, config) as engine:
+    with open_memory(db, config) as engine:
         found = find_entries(engine, action=action, actor=actor, since=moment, limit=limit)
     if output is Format.TABLE:
         rows = [
@@ -97,7 +91,7 @@ def verify(
     Example: `run_monitor.py audit verify --anchor 17:3fcd9a44…`
     """
     wanted = parse_anchor(anchor) if anchor is not None else None
-    with _log(db, config) as engine:
+    with open_memory(db, config) as engine:
         verdict = verify_chain(engine, wanted)
     fault = verdict.fault
     if output is Format.TABLE:
@@ -128,13 +122,3 @@ def _plain(details: str) -> str:
     if not isinstance(fields, dict):
         return details
     return ", ".join(f"{key}: {value}" for key, value in fields.items() if value not in ("", None))
-
-
-@contextmanager
-def _log(db: str | None, config: Path | None) -> Iterator[Engine]:
-    engine = open_database(find_storage(db, config).url)
-    try:
-        require_current(engine)
-        yield engine
-    finally:
-        engine.dispose()

@@ -18,9 +18,15 @@ from monitor.alerts.intake import GrantRequest, Intake
 from monitor.alerts.intake import revoke as end_grant
 from monitor.alerts.models import GrantRow
 from monitor.alerts.watching import Watching
-from monitor.cli.alerts import WhoOption, alert_database, who_am_i
+from monitor.cli.alerts import WhoOption, who_am_i
 from monitor.cli.output import Format, FormatOption, print_rows
-from monitor.cli.storage import ConfigOption, DbOption, TimezoneOption, find_timezone
+from monitor.cli.storage import (
+    ConfigOption,
+    DbOption,
+    TimezoneOption,
+    find_timezone,
+    open_memory,
+)
 from monitor.clock import SystemClock
 from monitor.config import load_config
 from monitor.config.alert_checks import zone_names
@@ -46,7 +52,7 @@ def list_grants(
     Example: `run_monitor.py grants list`
     """
     zone, now = find_timezone(timezone), SystemClock().now().utc
-    with alert_database(db, config) as engine, desk.transaction(engine) as session:
+    with open_memory(db, config) as engine, desk.transaction(engine) as session:
         found = session.scalars(select(GrantRow).order_by(GrantRow.until)).all()
     rows = (
         {
@@ -89,7 +95,7 @@ def add(
         request = GrantRequest(zone=zone, until=until, subject=subject, single_use=single_use)
     except (ValidationError, ValueError, OverflowError, TypeError) as error:
         raise UsageError("this is no grant", where=f"{zone} for {time}") from error
-    with alert_database(None, config) as engine:
+    with open_memory(None, config) as engine:
         intake = Intake(
             engine,
             settings.alerts,
@@ -113,6 +119,6 @@ def revoke(
 
     Example: `run_monitor.py grants revoke 7d0a3a0e-5a5f-5f6e-9a9e-000000000000`
     """
-    with alert_database(db, config) as engine:
+    with open_memory(db, config) as engine:
         row = end_grant(engine, grant, who=who_am_i(who), now=SystemClock().now().utc)
     sys.stdout.write(f"{row.id} is revoked\n")

@@ -13,8 +13,9 @@ import typer
 from monitor.alerts import desk
 from monitor.alerts.models import OverrideRow
 from monitor.alerts.what_if import what_if
-from monitor.cli.alerts import WhoOption, alert_database, who_am_i
+from monitor.cli.alerts import WhoOption, who_am_i
 from monitor.cli.output import Format, FormatOption, print_rows
+from monitor.cli.storage import open_memory
 from monitor.clock import SystemClock
 from monitor.config import load_config
 from monitor.config.alert_checks import zone_names
@@ -87,7 +88,7 @@ def explain(
     if file is not None and not file.exists():
         guesses = list(what_if(settings, moment, place=zone))
     else:
-        with alert_database(None, config) as engine, desk.transaction(engine) as session:
+        with open_memory(None, config) as engine, desk.transaction(engine) as session:
             guesses = list(what_if(settings, moment, session=session, place=zone))
     if output is Format.TABLE:
         sys.stdout.write(f"at {moment.astimezone(local):%A %F %H:%M %Z}:\n")
@@ -148,7 +149,7 @@ def _switch(
     except (ValueError, OverflowError) as error:
         raise UsageError(f"{time!r}: {error}", remedy="write 30m, 2h or 1d") from error
     name = who_am_i(who)
-    with alert_database(None, config) as engine, desk.transaction(engine) as session:
+    with open_memory(None, config) as engine, desk.transaction(engine) as session:
         session.add(
             OverrideRow(
                 id=uuid4(), schedule=schedule or "", armed=armed, since=now, until=until,
