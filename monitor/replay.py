@@ -89,18 +89,27 @@ class Replayer:
         camera: CameraConfig,
         *,
         on_progress: Callable[[float], None] = lambda _seconds: None,
+        on_score: Callable[[Score], None] = lambda _score: None,
+        on_message: Callable[[Transition | Progress], None] = lambda _message: None,
+        max_side: int = PICTURE_SIDE,
     ) -> ReplayResult:
         """Replay one recording as camera `name`; `on_progress` hears the media time in seconds.
+
+        `on_score` and `on_message` hear what goes into presence and what comes out of it;
+        `max_side` is the longer side of the pictures they may look at.
 
         Raises InputError if the file is no video.
         """
         duration = probe_recording(path).duration_s
-        recording = read_recording(
-            path, name, camera, clock=MediaClock(EPOCH), max_side=PICTURE_SIDE
-        )
-        collector = _Collector(name, camera, self._pool.model_id, recording.attend)
+        recording = read_recording(path, name, camera, clock=MediaClock(EPOCH), max_side=max_side)
+        collector = _Collector(name, camera, self._pool.model_id, recording.attend, on_message)
+
+        def hear(score: Score) -> None:
+            collector.on_score(score)
+            on_score(score)
+
         with self._lock:
-            self._on_score = collector.on_score
+            self._on_score = hear
         last = Stamp(0.0, EPOCH)
         for frame in recording:
             self._pool.submit(frame, wait=True)
@@ -128,8 +137,14 @@ class _Collector:
     """Stands where the events room stands in the daemon."""
 
     def __init__(
-        self, name: str, camera: CameraConfig, model_id: str, attend: Callable[[bool], None]
+        self,
+        name: str,
+        camera: CameraConfig,
+        model_id: str,
+        attend: Callable[[bool], None],
+        on_message: Callable[[Transition | Progress], None],
     ) -> None:
+        self._on_message = on_message
         self.scores: list[ScorePoint] = []
         self._sequences: set[int] = set()
         self._opened: dict[UUID, Transition] = {}
@@ -158,6 +173,7 @@ class _Collector:
         return tuple(sorted(self._events, key=lambda event: (event.start_s, event.zone)))
 
     def _take(self, message: Transition | Progress) -> None:
+        self._on_message(message)
         if isinstance(message, Progress) or message.event_id is None:
             return
         if message.current is PresenceState.OCCUPIED:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,6 +25,7 @@ from rich.progress import (
 from monitor.capture import probe_recording
 from monitor.cli import truth
 from monitor.cli.output import Format, FormatOption, print_rows
+from monitor.cli.replay_learn import LEARNED_SIDE, learning
 from monitor.cli.replay_plot import plot
 from monitor.config import CameraConfig, InferenceConfig, MonitorConfig, ViewKind, load_config
 from monitor.errors import InputError, UsageError
@@ -60,6 +62,10 @@ def replay(
     plots: Annotated[
         Path | None, typer.Option("--plots", help="Folder for a PNG a recording.")
     ] = None,
+    learn: Annotated[
+        Path | None,
+        typer.Option("--learn", help="Keep pictures there for `model train`, labelled by --truth."),
+    ] = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Run recordings through capture, inference and presence at full speed.
@@ -67,7 +73,8 @@ def replay(
     Media time is the clock, so the events are those a live camera would have given. JSON is one
     object a video: source, duration_s, frames_decoded, frames_scored, events (camera, zone,
     start_s, end_s, peak_score), and with `--truth` the metrics. Unreadable videos are named on
-    stderr and skipped; then the exit code is 66.
+    stderr and skipped; then the exit code is 66. `--learn` keeps a picture every two seconds: with
+    `--truth` labelled by it, otherwise the doubtful ones.
 
     Example: `run_monitor.py replay clip.mp4 --config configs/demo.yaml --camera workshop`
     """
@@ -78,7 +85,7 @@ def replay(
     inference, settings = replay_settings(config, camera, model, view)
     name = camera if config else None
     results = []
-    for result in _replay(paths, inference, settings, name):
+    for result in _replay(paths, inference, settings, name, _Pupil(learn, known)):
         results.append(result)
         spans = None if known is None else known.get(Path(result.source).name)
         if known is not None and spans is None:
@@ -128,8 +135,36 @@ def _camera(config: MonitorConfig, name: str | None) -> CameraConfig:
     raise UsageError(what, remedy=f"--camera is one of: {known}")
 
 
+@dataclass(frozen=True, slots=True)
+class _Pupil:
+    """Where pictures are to be kept, if anywhere, and what is known of the recordings."""
+
+    folder: Path | None
+    truth: dict[str, list[Span]] | None
+
+    @contextmanager
+    def listening(self, path: Path, name: str, camera: CameraConfig) -> Iterator[dict[str, Any]]:
+        """What the replayer is to be told of it."""
+        if self.folder is None:
+            yield {}
+            return
+        # Frames of several recordings of one camera must not get in each other's way.
+        own = name if camera_name(path) == name else f"{name[:40]}-{camera_name(path)}"[:64]
+        spans = None if self.truth is None else self.truth.get(path.name)
+        with learning(self.folder, name, camera, spans, shown_as=own) as hearing:
+            yield {
+                "on_score": hearing.on_score,
+                "on_message": hearing.on_message,
+                "max_side": LEARNED_SIDE,
+            }
+
+
 def _replay(
-    paths: list[Path], inference: InferenceConfig, settings: CameraConfig, camera: str | None
+    paths: list[Path],
+    inference: InferenceConfig,
+    settings: CameraConfig,
+    camera: str | None,
+    pupil: _Pupil,
 ) -> Iterator[ReplayResult]:
     """Each recording's result; what cannot be read is named and left out."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
@@ -140,7 +175,10 @@ def _replay(
             try:
                 bars.update(task, total=probe_recording(path).duration_s or None)
                 advance = partial(_advance, bars, task)
-                yield replayer.run(path, camera or camera_name(path), settings, on_progress=advance)
+                name = camera or camera_name(path)
+                with pupil.listening(path, name, settings) as hooks:
+                    result = replayer.run(path, name, settings, on_progress=advance, **hooks)
+                yield result
             except InputError as error:
                 sys.stderr.write(f"{error}\n")
             bars.remove_task(task)

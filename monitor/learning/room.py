@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
+from types import MappingProxyType
 from uuid import UUID
 
 from monitor.config.camera import CameraConfig
@@ -62,11 +63,18 @@ class LearningRoom:
     """Keeps doubtful pictures from a thread of its own.
 
     With `wait`, for recordings, callers wait for the disk instead, and nothing is dropped.
+    `shown_as`: other names for cameras' folders.
     """
 
     def __init__(
-        self, config: LearningConfig, cameras: Mapping[str, CameraConfig], *, wait: bool = False
+        self,
+        config: LearningConfig,
+        cameras: Mapping[str, CameraConfig],
+        *,
+        wait: bool = False,
+        shown_as: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        self._shown_as = shown_as
         self._folder = LearningFolder(config)
         self._cameras = cameras
         self._wait = wait
@@ -180,7 +188,7 @@ class LearningRoom:
         camera, zone = job.place
         shown = job.shown
         data = zone_jpeg(shown, self._cameras[camera], zone)
-        if self._folder.keep(job.kind, camera, job.name, data) is None:
+        if self._folder.keep(job.kind, self._shown_as.get(camera, camera), job.name, data) is None:
             self._refused += 1
             return
         self._kept += 1

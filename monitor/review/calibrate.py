@@ -22,7 +22,7 @@ from monitor.review.search import (
 from monitor.review.simulate import simulate
 from monitor.review.trace import Trace
 
-SUSPECT_SCORE, SUSPECT_SECONDS = 0.95, 3.0
+SUSPECT_SCORE, SUSPECT_SECONDS = 0.85, 2.0
 """An event in footage said to be empty that reaches and lasts this is more likely a person."""
 
 

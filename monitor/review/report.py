@@ -114,11 +114,7 @@ def sentences(result: ZoneCalibration) -> Iterator[str]:
             kept = result.expected <= result.budget.events
             yield (
                 f"how fast its scores thin out promises {result.expected:.2g} a {unit}"
-                + (
-                    ""
-                    if kept
-                    else ", more than the budget: no setting that finds as many visits promises less"
-                )
+                + ("" if kept else ": no setting that finds as many visits keeps the budget")
             )
     if result.made_up:
         yield "no visits were given: ten seconds of one score each, 0.6 to 0.99, stood in for them"
@@ -197,14 +193,14 @@ def _timeline(figure: Figure, result: ZoneCalibration) -> None:
     axes[0].set_title(
         f"{result.zone} — above: truth; below: events before (orange) and after (red)", fontsize=10
     )
-    axes[-1].set_xlabel("hours")
+    axes[-1].set_xlabel("minutes")
 
 
 def _trace(axis: Axes, trace: Trace, result: ZoneCalibration) -> None:
-    hours = 3600.0
-    axis.plot(trace.at / hours, trace.score, linewidth=0.5, color="tab:blue")
+    minute = 60.0
+    axis.plot(trace.at / minute, trace.score, linewidth=0.5, color="tab:blue")
     for visit in trace.visits:
-        axis.axvspan(visit.start / hours, visit.end / hours, ymin=0.94, color="tab:green")
+        axis.axvspan(visit.start / minute, visit.end / minute, ymin=0.94, color="tab:green")
     rows: Mapping[str, tuple[float, Outcome | None]] = {
         "tab:orange": (0.0, result.before),
         "tab:red": (0.06, result.after),
@@ -212,7 +208,7 @@ def _trace(axis: Axes, trace: Trace, result: ZoneCalibration) -> None:
     for colour, (bottom, outcome) in rows.items():
         for event in simulate(trace, outcome.settings) if outcome else ():
             middle, half = (event.start + event.end) / 2, max((event.end - event.start) / 2, 0.5)
-            left, right = (middle - half) / hours, (middle + half) / hours
+            left, right = (middle - half) / minute, (middle + half) / minute
             axis.axvspan(left, right, ymin=bottom, ymax=bottom + 0.06, color=colour)
     axis.set(ylim=(-0.15, 1.1), ylabel="score")
     axis.set_title(trace.name, fontsize=8, loc="left")
