@@ -33,7 +33,7 @@ from sqlalchemy import Engine
 from benchmarks.history import CAMERAS, START, ZONE, camera_name, fill, known_until
 from monitor.clock import SystemClock
 from monitor.config import LoggingConfig
-from monitor.events.database import open_database, sqlite_path
+from monitor.events.database import open_database
 from monitor.events.periods import Period
 from monitor.events.places import Where
 from monitor.events.queries import EventFilter, find_events
@@ -178,17 +178,15 @@ def bench_queries(engine: Engine, count: int) -> Iterator[dict[str, Any]]:
 
 def _bytes(engine: Engine) -> int:
     """Everything: rows, indexes, coverage and the tables of the other rooms, which are empty."""
-    path = sqlite_path(engine.url)
-    if path is not None:
-        return path.stat().st_size
     size = {
+        "sqlite": "SELECT (page_count - freelist_count) * page_size "
+        "FROM pragma_page_count, pragma_freelist_count, pragma_page_size",
         "postgresql": "SELECT pg_database_size(current_database())",
-        "mysql": "SELECT SUM(data_length + index_length) FROM information_schema.tables "
+        "mariadb": "SELECT SUM(data_length + index_length) FROM information_schema.tables "
         "WHERE table_schema = DATABASE()",
     }
     with engine.connect() as connection:
-        statement = size["postgresql" if engine.dialect.name == "postgresql" else "mysql"]
-        return int(connection.exec_driver_sql(statement).scalar() or 0)
+        return int(connection.exec_driver_sql(size[engine.dialect.name]).scalar() or 0)
 
 
 def _quantiles(seconds: list[float]) -> dict[str, float]:

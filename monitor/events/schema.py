@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from monitor.errors import DatabaseError
 from monitor.events.database import describe, explain, open_database, parse_url, writing
+from monitor.storage.database import MIGRATION_TIMEOUT
 from monitor.telemetry import get_logger
 
 _INSTALLED = "share/presence-monitor/alembic"
@@ -27,7 +28,7 @@ def migrate(url: str | URL, *, revision: str = "head") -> str:
     another program, or if a newer version of this program has upgraded it already.
     """
     parsed = parse_url(url)
-    engine = open_database(parsed, create=True)
+    engine = open_database(parsed, create=True, patience=MIGRATION_TIMEOUT)
     try:
         before = check_known(engine)
         with writing(engine).connect() as connection:
@@ -47,7 +48,7 @@ def migrate(url: str | URL, *, revision: str = "head") -> str:
 
 def downgrade(url: str | URL, revision: str) -> None:
     """Take the database back to `revision` (`base` for an empty one). Loses what is newer."""
-    engine = open_database(url)
+    engine = open_database(url, patience=MIGRATION_TIMEOUT)
     try:
         check_known(engine)
         with writing(engine).connect() as connection:

@@ -32,6 +32,9 @@ BUSY_TIMEOUT = 10.0
 NETWORK_TIMEOUT = 30.0
 """Seconds a database server may stay silent."""
 
+MIGRATION_TIMEOUT = 4 * 3600.0
+"""Seconds it may stay silent while it rebuilds an index of a large table."""
+
 _DRIVERS = {
     "postgresql": "postgresql+pg8000",
     "mysql": "mysql+pymysql",
@@ -105,12 +108,15 @@ def sqlite_path(url: URL) -> Path | None:
     return Path(url.database)
 
 
-def open_database(url: str | URL, *, create: bool = False) -> Engine:
+def open_database(
+    url: str | URL, *, create: bool = False, patience: float = NETWORK_TIMEOUT
+) -> Engine:
     """An engine, proven by one connection.
 
     SQLite: WAL, foreign keys, a busy timeout, and `synchronous=FULL`: a committed event
     survives power loss, for one fsync a batch. `create` makes the file and its folder;
-    without it a missing file is an error. Raises DatabaseError with the remedy.
+    without it a missing file is an error. `patience`: seconds a server may take for one
+    statement. Raises DatabaseError with the remedy.
     """
     parsed = parse_url(url)
     path = sqlite_path(parsed)
@@ -119,7 +125,7 @@ def open_database(url: str | URL, *, create: bool = False) -> Engine:
     try:
         engine = create_engine(
             parsed,
-            connect_args=_connect_args(parsed),
+            connect_args=_connect_args(parsed, patience),
             pool_pre_ping=path is None,
             json_serializer=partial(json.dumps, default=str, ensure_ascii=False),
         )
@@ -193,16 +199,16 @@ def _words(error: Exception) -> str:
     return str(getattr(error, "orig", None) or error)
 
 
-def _connect_args(url: URL) -> dict[str, Any]:
+def _connect_args(url: URL, patience: float) -> dict[str, Any]:
     if url.get_backend_name() == "sqlite":
         return {"timeout": BUSY_TIMEOUT}
     if url.get_driver_name() == "pg8000":
-        return {"timeout": NETWORK_TIMEOUT, "application_name": "presence-monitor"}
+        return {"timeout": patience, "application_name": "presence-monitor"}
     if url.get_driver_name() == "pymysql":
         return {
             "connect_timeout": 10,
-            "read_timeout": NETWORK_TIMEOUT,
-            "write_timeout": NETWORK_TIMEOUT,
+            "read_timeout": patience,
+            "write_timeout": patience,
             "charset": "utf8mb4",
         }
     return {}
