@@ -27,7 +27,7 @@ from monitor.review.quick import Levels
 from monitor.review.simulate import simulate
 from monitor.review.trace import RECORDED, Trace, logistic, odds_of
 
-LEVELS = tuple(logistic(np.arange(-2.0, 6.51, 0.25)).round(3).tolist())
+LEVELS = tuple(logistic(np.arange(-2.0, 6.51, 0.25)).round(4).tolist())
 """Enter thresholds tried, in steps of log-odds."""
 
 HYSTERESIS = (1.0, 2.0)
