@@ -159,6 +159,47 @@ def test_what_cannot_run_says_why_and_exits_with_its_code(
     assert not (tmp_path / "var").exists() or not list((tmp_path / "var").rglob("*.db"))
 
 
+def test_a_second_monitor_on_the_same_database_is_refused(start: Start, footage: Path) -> None:
+    first = start({"dock": camera(footage, loop=True)})
+    second = first.folder / "second.yaml"
+    text = (first.folder / "monitor.yaml").read_text()
+    second.write_text(text)
+    ended = run_once(second)
+    assert ended.returncode == 74
+    said = f"another monitor works on this database: process {first.process.pid}"
+    assert said in ended.stderr
+    assert "Traceback" not in ended.stderr
+    reading = subprocess.run(
+        [sys.executable, str(PROJECT / "run_monitor.py"), "audit", "verify", "-c", str(second)],
+        capture_output=True, text=True, check=False, cwd=first.folder,
+    )  # fmt: skip
+    assert reading.returncode == 0, reading.stderr
+    assert "anchor 1:" in reading.stdout  # the configuration it started with
+    first.process.kill()
+    first.process.wait()
+    again = start({"dock": camera(footage, loop=True)})
+    assert again.stop() == 0
+
+
+def test_a_damaged_database_is_refused_with_the_way_back(start: Start, footage: Path) -> None:
+    monitor = start({"dock": camera(footage)})
+    assert monitor.stop() == 0
+    path = monitor.folder / "monitor.db"
+    backup = [sys.executable, str(PROJECT / "run_monitor.py"), "db"]
+    url = f"sqlite:///{path}"
+    subprocess.run([*backup, "backup", str(monitor.folder / "copy.db"), "--db", url], check=True)
+    data = bytearray(path.read_bytes())
+    data[4096 : 4096 * 30] = os.urandom(4096 * 29)
+    path.write_bytes(data)
+    ended = run_once(monitor.folder / "monitor.yaml")
+    assert ended.returncode == 74
+    assert "db restore" in ended.stderr
+    assert path.read_bytes() == data
+    subprocess.run([*backup, "restore", str(monitor.folder / "copy.db"), "--db", url], check=True)
+    again = start({"dock": camera(footage)})
+    assert again.stop() == 0
+
+
 def test_replay_gives_the_visit_in_media_seconds(footage: Path) -> None:
     ended = subprocess.run(
         [sys.executable, "run_monitor.py", "replay", str(footage), "--format", "json"],
