@@ -164,13 +164,14 @@ def _store(engine: Engine, minutes: dict[_Key, Minute]) -> None:
     So writing twice, after a commit whose answer was lost, changes nothing.
     """
     table = ScoreMinute
+    packed = {key: pack(minute) for key, minute in minutes.items()}  # while nobody waits
     with Session(writing(engine)) as session, session.begin():
         query = select(table).where(tuple_(table.camera, table.zone, table.minute).in_(minutes))
         found = {(row.camera, row.zone, row.minute): row for row in session.scalars(query)}
         for key, minute in minutes.items():
             row = found.get(key)
             if row is None:
-                session.add(table(camera=key[0], zone=key[1], minute=key[2], scores=pack(minute)))
+                session.add(table(camera=key[0], zone=key[1], minute=key[2], scores=packed[key]))
             else:
                 row.scores = pack(unpack(row.scores).joined(minute))
 
