@@ -14,6 +14,8 @@ about the still's mean log-odds, with the spread measured on the still.
   still. They are sampled as decoding is by default: every two seconds while presence is settled
   (a camera's keyframes), five times a second while it is not.
 
+Every second still is measured; calibration (Platt) is fitted on the others.
+
 In the picture, an empty still stands still, and who visits it moves: by the cells of a blob as
 large as the person's box. Scores come from the network, motion from there: that somebody's motion
 is seen in pictures is tested elsewhere (`tests/presence/test_background.py`).
@@ -42,7 +44,12 @@ from monitor.cli.output import Format, FormatOption, print_rows
 from monitor.clock import Stamp
 from monitor.config.camera import CameraConfig, SourceConfig, ViewKind
 from monitor.config.guards import BackgroundConfig, GuardConfig
-from monitor.config.presence import PresenceConfig, PresenceMode
+from monitor.config.presence import (
+    CalibrationConfig,
+    EvidenceConfig,
+    PresenceConfig,
+    PresenceMode,
+)
 from monitor.imaging.jpeg import read_picture
 from monitor.imaging.views import cut
 from monitor.inference.backend import Backend, open_predictor
@@ -89,9 +96,13 @@ class Still:
 
     def odds(self, infrared: bool) -> tuple[float, float]:
         """Mean and standard deviation of the log-odds."""
-        held = np.clip(self.infrared if infrared else self.day, 1e-4, 1.0 - 1e-4)
-        odds = np.log(held / (1.0 - held))
+        odds = _odds(self.infrared if infrared else self.day)
         return float(odds.mean()), max(LEAST_SPREAD, float(odds.std(ddof=1)))
+
+
+def _odds(scores: Sequence[float]) -> NDArray[np.float64]:
+    held = np.clip(scores, 1e-4, 1.0 - 1e-4)
+    return np.asarray(np.log(held / (1.0 - held)))
 
 
 def variant(picture: Picture, rng: np.random.Generator, *, infrared: bool) -> Picture:
@@ -138,8 +149,10 @@ def scored_stills(list_file: Path, model: Path, view: ViewKind, cache: Path) -> 
         scores = {}
         for infrared in (False, True):
             cuts = [cut(variant(picture, rng, infrared=infrared), view) for _ in range(VARIANTS)]
-            flat = predictor.run(np.concatenate(cuts))
-            scores[infrared] = tuple(flat.reshape(VARIANTS, -1).max(axis=1).astype(float).tolist())
+            someone = predictor.run(np.concatenate(cuts))[:, 1]
+            scores[infrared] = tuple(
+                someone.reshape(VARIANTS, -1).max(axis=1).astype(float).tolist()
+            )
         stills.append(
             Still(item.name, item.label == 1, item.person_share, scores[False], scores[True])
         )
@@ -302,11 +315,23 @@ class Counting:
 Make = Callable[[], Judge | Counting]
 
 
-def methods() -> dict[str, Make]:
+def fitted(stills: Sequence[Still]) -> CalibrationConfig:
+    """Platt's slope and offset, both classes weighing the same, by Newton's method."""
+    pairs = [(o, float(s.someone)) for s in stills for o in (*_odds(s.day), *_odds(s.infrared))]
+    odds, label = np.array(pairs).T
+    weight = np.where(label == 1.0, 0.5 / label.sum(), 0.5 / (label.size - label.sum()))
+    design = np.stack([odds, np.ones_like(odds)], axis=1)
+    fit = np.array([1.0, 0.0])
+    for _ in range(25):
+        p = 1.0 / (1.0 + np.exp(-design @ fit))
+        curvature = (design * (weight * p * (1.0 - p))[:, None]).T @ design
+        fit = fit + np.linalg.solve(curvature, design.T @ (weight * (label - p)))
+    return CalibrationConfig(slope=float(fit[0]), offset=float(fit[1]))
+
+
+def methods(calibration: CalibrationConfig) -> dict[str, Make]:
     """What is compared; all but N of M by the product's own room."""
-    off = {
-        "background": BackgroundConfig(enabled=False),
-    }
+    off = BackgroundConfig(enabled=False)
 
     def camera(presence: PresenceConfig, *, guards: bool) -> CameraConfig:
         source = SourceConfig(url=SecretStr("rtsp://camera/"))
@@ -319,17 +344,20 @@ def methods() -> dict[str, Make]:
         enter_hits=1,
         exit_after=0.0,
         smoothing=0.0,
-        **off,
+        background=off,
     )
     evidence = PresenceConfig(mode=PresenceMode.EVIDENCE)
+    believes = EvidenceConfig(calibration=calibration)
+    tuned = PresenceConfig(mode=PresenceMode.EVIDENCE, evidence=believes)
     return {
         "threshold 0.7": lambda: Judge(camera(single, guards=False), looks=False),
         "N of M: 3 of 5 at 0.7": lambda: Counting(3, 5, 0.7, 5.0),
         "hysteresis + debounce": lambda: Judge(
-            camera(PresenceConfig(**off), guards=False), looks=False
+            camera(PresenceConfig(background=off), guards=False), looks=False
         ),
         "full engine": lambda: Judge(camera(PresenceConfig(), guards=True), looks=True),
-        "full engine, mode evidence": lambda: Judge(camera(evidence, guards=True), looks=True),
+        "full engine, evidence": lambda: Judge(camera(evidence, guards=True), looks=True),
+        "full engine, evidence, calibrated": lambda: Judge(camera(tuned, guards=True), looks=True),
     }
 
 
@@ -451,8 +479,9 @@ def main(  # noqa: PLR0917 - the options of a command
     """Compare methods on days of footage composed from stills."""
     stills, lumas = scored_stills(list_file, model, view, cache), Lumas(list_file)
     plan = Plan(hours, stay, glance)
+    made = methods(fitted(stills[1::2]))
     rows = [
-        row(name, make, stills, lumas, plan) for name, make in methods().items() if only in name
+        row(name, make, stills[::2], lumas, plan) for name, make in made.items() if only in name
     ]
     print_rows(rows, list(rows[0]), output)
 

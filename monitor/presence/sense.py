@@ -6,17 +6,20 @@ from dataclasses import dataclass
 from math import exp
 
 from monitor.clock import Stamp
-from monitor.config.presence import PresenceConfig
+from monitor.config.presence import PresenceConfig, PresenceMode
 from monitor.messages import PresenceState, Score
 from monitor.presence import background, stillness
 from monitor.presence.background import Levels, Memory, Weighed
 from monitor.presence.guards import Sight
 from monitor.presence.machine import FREE, Hold, Observation
-from monitor.presence.reading import thresholds
+from monitor.presence.reading import calibrated
 from monitor.presence.stillness import Stillness
 
 QUIET = 0.05
 """What a score that is explained by the background counts for at most."""
+
+EVEN = 0.5
+"""From here on a calibrated score speaks for somebody rather than for nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +43,10 @@ class ZoneSense:
         self._settings = settings
         self._still = Stillness()
         self._memory = Memory()
-        self._hit, _ = thresholds(settings)
 
     def retune(self, settings: PresenceConfig) -> None:
         """Go by other settings from now on; what was learned stays."""
         self._settings = settings
-        self._hit, _ = thresholds(settings)
 
     @property
     def levels(self) -> Levels:
@@ -75,9 +76,16 @@ class ZoneSense:
         return Sensed(
             Observation(at, weighed.score),
             Hold(sight.hold_entries, sight.hold_exits),
-            unseeing=sight.blind and weighed.score < self._hit,
+            unseeing=sight.blind and not self._sees(weighed.score),
             recanted=weighed.recanted,
         )
+
+    def _sees(self, score: float) -> bool:
+        """Whether a score speaks for somebody."""
+        settings = self._settings
+        if settings.mode is PresenceMode.EVIDENCE:
+            return calibrated(score, settings.evidence.calibration) >= EVEN
+        return score >= settings.enter_threshold
 
     def _weigh(self, score: Score, at: Stamp, sight: Sight, presence: PresenceState) -> Weighed:
         scene = score.frame.scene

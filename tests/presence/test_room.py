@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 from math import nan
@@ -15,10 +16,12 @@ from pydantic import SecretStr
 
 from monitor.clock import Stamp
 from monitor.config.camera import CameraConfig, SourceConfig, ZoneConfig
-from monitor.config.presence import PresenceConfig
+from monitor.config.presence import PresenceConfig, PresenceMode
 from monitor.messages import (
+    CameraHealth,
     EndReason,
     Frame,
+    HealthKind,
     OpenOccupancy,
     Outage,
     OutageReason,
@@ -26,6 +29,7 @@ from monitor.messages import (
     Picture,
     PresenceState,
     Progress,
+    Scene,
     Score,
     Summary,
     Transition,
@@ -437,3 +441,46 @@ def test_a_photo_shows_an_occupancy_while_its_last_score_says_someone() -> None:
     before = len(said)
     room.on_photo(photo)  # whoever was there may have left
     assert len(said) == before
+
+
+DARK_SCENE = Scene(5.0, 1.0, 0.0, 0.0, np.full((56, 56), 5, np.uint8))
+
+
+def in_the_dark(second: float, value: float) -> Score:
+    """A score of a picture that shows nothing."""
+    frame = Frame("dock", round(second * 10), at(second), second, (), np.zeros((1, 1, 3), np.uint8))
+    return Score("dock", "frame", value, replace(frame, scene=DARK_SCENE), at(second + 0.05))
+
+
+@pytest.mark.parametrize("mode", list(PresenceMode))
+def test_in_the_dark_nobody_is_unknown_and_somebody_is_somebody(mode: PresenceMode) -> None:
+    presence = PRESENCE.model_copy(update={"mode": mode})
+    here = Listening(CameraConfig(source=SOURCE, presence=presence))
+    here.see(*steady(0.02, 0, 10))
+    for second, value in steady(0.02, 10, 40):
+        here.room.on_score(in_the_dark(second, value))
+    here.room.tick(at(40))
+    assert here.room.statuses()[0].state is UNKNOWN
+    for second, value in steady(0.97, 40, 50):
+        here.room.on_score(in_the_dark(second, value))
+    assert here.room.statuses()[0].state is OCCUPIED
+    (dark,) = here.room.health()
+    assert dark.kind is HealthKind.DARK
+
+
+def test_a_frozen_picture_is_a_span_of_health() -> None:
+    told: list[CameraHealth] = []
+    room = PresenceRoom(
+        {"dock": CameraConfig(source=SOURCE, presence=PRESENCE)},
+        on_message=lambda _message: None,
+        on_health=told.append,
+    )
+    room.on_score(score(0, 0.1))
+    for _ in range(2):
+        room.on_outage(Outage("dock", at(60), OutageReason.FROZEN, "the same for 60 s"))
+    room.on_score(score(70, 0.1))
+    began, ended = told
+    assert began.id == ended.id
+    assert (began.kind, began.at, began.ended) == (HealthKind.FROZEN, at(60), None)
+    assert ended.ended == at(70)
+    assert room.health() == ()
