@@ -80,7 +80,11 @@ SMALLEST, LARGE = 0.03, 0.1
 """Shares of the picture: persons below the first are no visits, above the second large ones."""
 
 WEEK = 7 * 86400.0
-LIGHT_LASTS = 1800.0
+LIGHT_LASTS, LEARNED_AFTER = 1800.0, 900.0
+LATER_SHARE = 1.0 - LEARNED_AFTER / LIGHT_LASTS
+"""Seconds of each light; seconds after which the background of a new light is learned, so that
+events that begin later are counted apart; and the share of the time that this is."""
+
 NO_PICTURE = np.zeros((1, 1, 3), np.uint8)
 
 
@@ -363,8 +367,8 @@ def methods(calibration: CalibrationConfig) -> dict[str, Make]:
 
 def watch_empty(
     judge: Judge | Counting, camera: Camera, still: Still, seconds: float, glance: float
-) -> Comparison:
-    """Hours of an empty camera whose light changes every half hour."""
+) -> list[Span]:
+    """The events of hours of an empty camera whose light changes every half hour."""
     now, last, changed = 0.0, 0.0, -10.0
     was = False
     while now < seconds:
@@ -375,7 +379,7 @@ def watch_empty(
         judge.see(now, score, camera.scene(infrared) if judge.looks else None)
         last = now
         now += 0.2 if judge.dense and not isinstance(judge, Counting) else glance
-    return compare(judge.finish(seconds), [], seconds)
+    return judge.finish(seconds)
 
 
 def watch_visit(
@@ -410,12 +414,15 @@ def row(name: str, make: Make, stills: Sequence[Still], lumas: Lumas, plan: Plan
     """One line of the table."""
     empty = [still for still in stills if not still.someone]
     somebody = [still for still in stills if still.someone]
-    tampered = 0
+    tampered = later = 0
     alone: list[Comparison] = []
     for index, still in enumerate(empty):
         judge = make()
         camera = Camera(lumas, still, index)
-        alone.append(watch_empty(judge, camera, still, plan.hours * 3600.0, plan.glance))
+        seconds = plan.hours * 3600.0
+        events = watch_empty(judge, camera, still, seconds, plan.glance)
+        alone.append(compare(events, [], seconds))
+        later += sum(event.start % LIGHT_LASTS >= LEARNED_AFTER for event in events)
         tampered += judge.tampered
     visited: dict[str, list[Comparison]] = {"large": [], "middle": []}
     rng = np.random.default_rng(1)
@@ -438,6 +445,8 @@ def row(name: str, make: Make, stills: Sequence[Still], lumas: Lumas, plan: Plan
         "camera_weeks": round(weeks, 2),
         "false_week": round(none.false_events / weeks, 2),
         "bound_95": round(poisson_bound(none.false_events) / weeks, 2),
+        "later_week": round(later / (weeks * LATER_SHARE), 2),
+        "later_bound_95": round(poisson_bound(later) / (weeks * LATER_SHARE), 2),
         "false_cameras": sum(each.false_events > 0 for each in alone),
         "false_time": _rounded(1.0 - (none.accuracy or 0.0), 5),
         "recall_large": _rounded(large.recall),
