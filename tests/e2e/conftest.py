@@ -97,7 +97,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Monitor]]:
             )
         monitor = Monitor(process, "", tmp_path, log)
         running.append(monitor)
-        monitor.url = wait_for(lambda: _dashboard(monitor), 60, "the monitor did not start")
+        monitor.url = wait_for(lambda: _dashboard(monitor), 120, "the monitor did not start")
         return monitor
 
     yield begin
