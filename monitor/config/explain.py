@@ -173,10 +173,8 @@ def allowed_text(slot: Slot | None) -> str:
         return ""
     if slot.model is not None:
         return f"keys {', '.join(slot.model.model_fields)}"
-    if slot.is_duration:
-        return _ranged("a duration such as 1.5s, 10m or 2h", slot, format_duration)
-    if slot.is_size:
-        return _ranged("a size such as 500MB or 20GB", slot, format_size)
+    if slot.is_duration or slot.is_size:
+        return _measure(slot)
     if choices := _choices(slot.kind):
         return " or ".join([", ".join(choices[:-1]), choices[-1]] if choices[1:] else choices)
     simple = {
@@ -190,6 +188,12 @@ def allowed_text(slot: Slot | None) -> str:
     if slot.kind in simple:
         return _ranged(simple[slot.kind], slot, lambda number: f"{number:g}")
     return _allowed_collection(slot)
+
+
+def _measure(slot: Slot) -> str:
+    if slot.is_duration:
+        return _ranged("a duration such as 1.5s, 10m or 2h", slot, format_duration)
+    return _ranged("a size such as 500MB or 20GB", slot, format_size)
 
 
 def _allowed_collection(slot: Slot) -> str:
