@@ -39,8 +39,10 @@ NOBODY_WEIGHTS = {
     "imagenet_sample": 0.45, "vww_coco96": 0.22, "coco_small": 0.10, "coco_vqa100": 0.05,
     "houses_neg": 0.06, "scene15_neg": 0.06, "raccoon_neg": 0.06,
 }  # fmt: skip
-CLEAN = 0.35
+CLEAN = 0.3
 """Part of the crops that keep the look they have."""
+NIGHT = 0.18
+"""Part of the others that become night."""
 THINGS = 0.3
 """Part of the nobody crops that are cut around a vehicle, an animal, a piece of furniture."""
 CUT_FREE = {"coco_person", "ccp_street", "coco_small"}
@@ -373,7 +375,7 @@ def camera_look(image: Image, rng: np.random.Generator) -> Image:
         image = cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)
         image = cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
     out = image.astype(np.float32)
-    out = _colours(out, rng)
+    out = _night(out, rng) if rng.random() < NIGHT else _colours(out, rng)
     if rng.random() < 0.15:
         out = _blurred(out, rng)
     if rng.random() < 0.2:
@@ -386,6 +388,16 @@ def camera_look(image: Image, rng: np.random.Generator) -> Image:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(15, 80))]
         out8 = cv2.imdecode(cv2.imencode(".jpg", out8, quality)[1], cv2.IMREAD_COLOR)
     return out8
+
+
+def _night(out: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Grey, dark, little contrast, much noise; sometimes an infrared lamp."""
+    grey = (out @ rng.dirichlet((6, 5, 2)).astype(np.float32))[:, :, None]
+    if rng.random() < 0.4:
+        grey = grey * _lamp(out.shape[0], rng)
+    dark = grey * rng.uniform(0.15, 0.7) + rng.uniform(0, 30)
+    dark += rng.standard_normal(grey.shape, np.float32) * rng.uniform(1, 12)
+    return np.repeat(dark, 3, 2)
 
 
 def _colours(out: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
