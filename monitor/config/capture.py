@@ -12,7 +12,8 @@ from monitor.config.base import ConfigModel
 MOST_PROCESSES: Final = 64
 
 CAMERAS_A_PROCESS: Final = 64
-"""Cameras that one interpreter reads with ease (`python -m benchmarks.scale`)."""
+"""As many as `python -m benchmarks.scale` was seen to read in one process on two processors; where
+one interpreter is saturated was not measured."""
 
 
 def _check_processes(value: Any) -> Any:
