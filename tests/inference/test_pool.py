@@ -335,12 +335,14 @@ def test_stop_leaves_nothing_behind(make_pool: PoolMaker) -> None:
 
 
 PARENT = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from monitor.clock import SystemClock
 from monitor.config.inference import InferenceConfig
 from monitor.inference.pool import InferencePool
 
+# Tests run in the background of a shell inherit that Ctrl-C is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 config = InferenceConfig(model=Path(sys.argv[1]), workers=2, self_test=False)
 pool = InferencePool(config, on_score=print, clock=SystemClock())
 pool.start()
