@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from sqlalchemy import URL
@@ -11,6 +10,7 @@ from monitor.clock import Stamp
 from monitor.events.spool import default_spool
 from monitor.presence import PresenceRoom
 from monitor.presence.recall import dump, load
+from monitor.storage.files import whole_file
 from monitor.telemetry import get_logger
 
 SAVE_EVERY = 300.0
@@ -51,14 +51,10 @@ class Recollection:
 
     def save(self) -> None:
         """Save now: the whole new file or the whole old one."""
-        beside = self.path.with_name(f"{self.path.name}.new")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with beside.open("w", encoding="utf-8") as file:
-                file.write(dump(self._room.backgrounds()))
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(self.path)
+            with whole_file(self.path) as file:
+                file.write(dump(self._room.backgrounds()).encode())
         except OSError as error:
             if not self._failing:
                 log.error(

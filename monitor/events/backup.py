@@ -19,8 +19,8 @@ from monitor.events.database import (
     sqlite_path,
 )
 from monitor.events.schema import check_known, migrate
-from monitor.events.snapshots import sync_folder
 from monitor.storage import audit
+from monitor.storage.files import sync_folder
 from monitor.storage.ownership import Ownership
 
 PAGES = 1000

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from sqlalchemy import Engine
 from monitor.errors import InputError, UsageError
 from monitor.events.queries import LARGEST_PAGE, EventFilter, find_events
 from monitor.events.records import FIELDS, event_record
-from monitor.events.snapshots import sync_folder
+from monitor.storage.files import sync_folder, whole_file
 
 Record = dict[str, Any]
 
@@ -78,13 +77,9 @@ def export_events(
 @contextmanager
 def _whole(target: Path) -> Iterator[BinaryIO]:
     """A file that gets its name at the end, and only if all went well."""
-    partial = target.with_name(f".{target.name}.partial")
     try:
-        with partial.open("wb") as file:
+        with whole_file(target) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(target)
         sync_folder(target.parent)
     except OSError as error:
         raise InputError(
@@ -92,8 +87,6 @@ def _whole(target: Path) -> Iterator[BinaryIO]:
             where=str(target),
             remedy="check the disk and the folder's permissions",
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _maker(target: Path) -> Callable[[Any], _Writer]:

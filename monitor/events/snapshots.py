@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from uuid import UUID
+
+from monitor.storage.files import sync_folder, whole_file
 
 LOST = "lost"
 """The folder, in that of the snapshots, of pictures that belong to nobody."""
@@ -40,7 +41,8 @@ class SnapshotStore:
             if not target.parent.is_dir():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 sync_folder(self.folder)
-            _replace(target, jpeg)
+            with whole_file(target) as file:
+                file.write(jpeg)
         for folder in {target.parent for target in targets}:
             sync_folder(folder)
 
@@ -100,25 +102,3 @@ class SnapshotStore:
             if day.name < f"{before:%Y-%m-%d}":
                 for file in (*day.glob("*.jpg"), *day.glob(".*.partial")):
                     yield file.relative_to(self.folder).as_posix()
-
-
-def _replace(target: Path, jpeg: bytes) -> None:
-    partial = target.with_name(f".{target.name}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(jpeg)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(target)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames and new files in `folder` survive power loss. Raises OSError."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -23,7 +23,6 @@ from sqlalchemy import URL
 from monitor.clock import Stamp
 from monitor.events.apply import Message
 from monitor.events.database import sqlite_path
-from monitor.events.snapshots import sync_folder
 from monitor.messages import (
     CameraHealth,
     EndReason,
@@ -33,6 +32,7 @@ from monitor.messages import (
     Summary,
     Transition,
 )
+from monitor.storage.files import sync_folder
 from monitor.telemetry import get_logger
 
 _MARKER = 0x50535031  # "PSP1": presence spool, version 1

@@ -57,7 +57,7 @@ def test_no_file_and_a_broken_one_cost_no_more_than_what_was_learned(tmp_path: P
 
 
 def test_a_folder_that_cannot_be_written_stops_nobody(tmp_path: Path) -> None:
-    (tmp_path / "monitor.db.background.json.new").mkdir()
+    (tmp_path / ".monitor.db.background.json.partial").mkdir()
     kept = recollection(tmp_path, room())
     kept.save()
     assert not kept.path.exists()

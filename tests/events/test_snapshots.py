@@ -8,7 +8,6 @@ from uuid import uuid4
 
 import pytest
 
-from monitor.events import snapshots
 from monitor.events.snapshots import SnapshotStore, snapshot_path
 
 from .builders import JPEG, NOON
@@ -53,7 +52,7 @@ def test_a_failed_write_leaves_the_old_picture_and_no_partial(
     def full(_handle: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(snapshots.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         store.write(path, b"new")
     assert (store.folder / path).read_bytes() == JPEG
