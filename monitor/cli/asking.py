@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Annotated, Any
+from uuid import UUID
 
 import typer
 from sqlalchemy import Engine
@@ -79,6 +80,16 @@ class Words:
         if isinstance(value, float) and name == "ratio":
             return f"{value:.1%}"
         return value
+
+
+def event_id(text: str) -> UUID:
+    """The id that is meant. Raises UsageError."""
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise UsageError(
+            f"{text!r} is no event id", remedy="`run_monitor.py events list` shows them"
+        ) from error
 
 
 def require_known(engine: Engine, wanted: EventFilter, config: Path | None) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated, Any
-from uuid import UUID
 
 import typer
 from rich.console import Console
@@ -24,6 +24,7 @@ from monitor.cli.asking import (
     UntilOption,
     Words,
     ZoneOption,
+    event_id,
     require_known,
 )
 from monitor.cli.output import Format, FormatOption, print_rows
@@ -31,7 +32,7 @@ from monitor.cli.storage import ConfigOption, DbOption, TimezoneOption, open_mem
 from monitor.errors import UsageError
 from monitor.events.export import export_events
 from monitor.events.models import OccupancyEvent
-from monitor.events.queries import LARGEST_PAGE, EventFilter, all_events, find_events, get_event
+from monitor.events.queries import LARGEST_PAGE, EventFilter, all_events, get_event
 from monitor.events.records import FIELDS, event_record
 from monitor.events.statistics import Grouping, occupancy
 from monitor.events.stays import longest_stays
@@ -183,7 +184,7 @@ def export(
 
 @app.command()
 def show(
-    event_id: Annotated[str, typer.Argument(metavar="ID", help="The event's id.")],
+    event: Annotated[str, typer.Argument(metavar="ID", help="The event's id.")],
     db: DbOption = None,
     config: ConfigOption = None,
     timezone: TimezoneOption = None,
@@ -194,19 +195,14 @@ def show(
     Example: `run_monitor.py events show 8f14e45f-ceea-467f-a0e6-1d2c3b4a5968`
     """
     words = Words.of(timezone)
-    try:
-        wanted = UUID(event_id)
-    except ValueError as error:
-        raise UsageError(
-            f"{event_id!r} is no event id", remedy="`run_monitor.py events list` shows them"
-        ) from error
+    wanted = event_id(event)
     with open_memory(db, config) as engine:
-        event = get_event(engine, wanted)
-    if event is None:
+        found = get_event(engine, wanted)
+    if found is None:
         raise UsageError(
             f"there is no event {wanted}", remedy="`run_monitor.py events list` shows those kept"
         )
-    record = event_record(event)
+    record = event_record(found)
     if output is not Format.TABLE:
         print_rows([record], FIELDS, output)
         return
@@ -268,9 +264,12 @@ def _print_events(
 ) -> None:
     wanted = replace(wanted, limit=min(limit, LARGEST_PAGE))
     with open_memory(db, config) as engine:
-        if not find_events(engine, wanted).events:
+        found: Iterator[OccupancyEvent] = islice(all_events(engine, wanted), limit)
+        first = next(found, None)
+        if first is None:
             require_known(engine, wanted, config)
-        found = islice(all_events(engine, wanted), limit)
+        else:
+            found = chain((first,), found)
         if output is Format.TABLE:
             print_rows((_line(event, words) for event in found), _COLUMNS, output)
         else:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from datetime import UTC
 from typing import Annotated
-from uuid import UUID
 
 import typer
 
 from monitor.cli.alerts import WhoOption, who_am_i
+from monitor.cli.asking import event_id
 from monitor.cli.output import Format, FormatOption, print_rows
 from monitor.cli.storage import (
     ConfigOption,
@@ -19,7 +19,6 @@ from monitor.cli.storage import (
     open_memory,
 )
 from monitor.clock import SystemClock
-from monitor.errors import UsageError
 from monitor.events import holds
 
 app = typer.Typer()
@@ -44,7 +43,7 @@ def hold(
     """
     with open_memory(db, config) as engine:
         now = SystemClock().now().utc
-        holds.hold(engine, _event_id(event), who=who_am_i(who), why=why, now=now)
+        holds.hold(engine, event_id(event), who=who_am_i(who), why=why, now=now)
     sys.stdout.write(f"{event} is held\n")
 
 
@@ -62,7 +61,7 @@ def release(
     """
     with open_memory(db, config) as engine:
         now = SystemClock().now().utc
-        holds.release(engine, _event_id(event), who=who_am_i(who), why=why, now=now)
+        holds.release(engine, event_id(event), who=who_am_i(who), why=why, now=now)
     sys.stdout.write(f"{event} is held no more\n")
 
 
@@ -96,12 +95,3 @@ def held(
         ("event", "camera", "zone", "start", "held_since", "who", "why"),
         output,
     )
-
-
-def _event_id(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError as error:
-        raise UsageError(
-            f"{text!r} is no event id", remedy="`run_monitor.py events list` shows them"
-        ) from error

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from typing import Annotated
-from uuid import UUID
 
 import typer
 
 from monitor.cli.alerts import WhoOption, who_am_i
+from monitor.cli.asking import event_id
 from monitor.cli.storage import ConfigOption, DbOption, find_storage, open_memory
 from monitor.clock import SystemClock
 from monitor.config import CameraConfig, LearningConfig, load_config
@@ -48,17 +48,12 @@ def mark(
     Example: `run_monitor.py events mark 8f14e45f-ceea-467f-a0e6-1d2c3b4a5968 --false-alarm`
     """
     verdict = _verdict(false_alarm, correct, clear)
-    try:
-        event_id = UUID(event)
-    except ValueError as error:
-        raise UsageError(
-            f"{event!r} is no event id", remedy="`run_monitor.py events list` shows them"
-        ) from error
+    wanted = event_id(event)
     with open_memory(db, config) as engine:
         now = SystemClock().now().utc
-        row = set_mark(engine, event_id, verdict, who=who_am_i(who), now=now)
+        row = set_mark(engine, wanted, verdict, who=who_am_i(who), now=now)
     said = verdict.value.replace("_", " ") if verdict else "not marked"
-    sys.stdout.write(f"{event_id} is {said}\n")
+    sys.stdout.write(f"{wanted} is {said}\n")
     _learn(row, verdict, learn, find_storage(db, config).snapshots, config)
 
 

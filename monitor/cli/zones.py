@@ -20,7 +20,7 @@ from monitor.cli.asking import (
 from monitor.cli.output import Format, FormatOption, print_rows
 from monitor.cli.storage import ConfigOption, DbOption, TimezoneOption, open_memory
 from monitor.errors import UsageError
-from monitor.events.coverage import coverage_gaps
+from monitor.events.coverage import Gap, coverage_gaps
 from monitor.events.overlaps import Overlap, find_overlaps
 from monitor.events.periods import Period
 from monitor.events.places import Where
@@ -140,9 +140,7 @@ def overlaps(
     wanted = words.span(camera, zone, since, until)
     with open_memory(db, config) as engine:
         found = find_overlaps(engine, wanted, words.now, other=_where(other))
-        rows = (
-            asdict(line) | {"lasted_s": (line.end - line.start).total_seconds()} for line in found
-        )
+        rows = (_with_length(line) for line in found)
         _print(Overlap, rows, words, output, "lasted_s", without={"event_id", "other_event_id"})
 
 
@@ -166,12 +164,13 @@ def gaps(
     words = Words.of(timezone)
     wanted = words.span(camera, zone, since, until)
     with open_memory(db, config) as engine:
-        rows = (
-            asdict(gap) | {"lasted_s": (gap.end - gap.start).total_seconds()}
-            for gap in coverage_gaps(engine, wanted, words.now)
-        )
+        rows = (_with_length(gap) for gap in coverage_gaps(engine, wanted, words.now))
         columns = ("camera", "zone", "start", "end", "lasted_s")
         print_rows((words.row(row, output) for row in rows), columns, output)
+
+
+def _with_length(span: Overlap | Gap) -> dict[str, Any]:
+    return asdict(span) | {"lasted_s": (span.end - span.start).total_seconds()}
 
 
 def _print_states(
