@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -38,36 +39,14 @@ class Base(DeclarativeBase):
     type_annotation_map = {datetime: UTCDateTime(), dict[str, Any]: JSON()}  # noqa: RUF012
 
 
-def end_reason_type() -> Enum:
-    """Text of an EndReason. No CHECK on the values: a new reason needs no migration."""
+def _word_type(words: type[StrEnum], length: int) -> Enum:
+    """The text of one of `words`. No CHECK on the values: a new word needs no migration."""
     return Enum(
-        EndReason,
+        words,
         native_enum=False,
         create_constraint=False,
-        length=32,
-        values_callable=lambda reasons: [reason.value for reason in reasons],
-    )
-
-
-def mark_type() -> Enum:
-    """Text of a Mark, without a CHECK, as `end_reason_type`."""
-    return Enum(
-        Mark,
-        native_enum=False,
-        create_constraint=False,
-        length=16,
-        values_callable=lambda marks: [mark.value for mark in marks],
-    )
-
-
-def health_kind_type() -> Enum:
-    """Text of a HealthKind, without a CHECK, as `end_reason_type`."""
-    return Enum(
-        HealthKind,
-        native_enum=False,
-        create_constraint=False,
-        length=32,
-        values_callable=lambda kinds: [kind.value for kind in kinds],
+        length=length,
+        values_callable=lambda each: [word.value for word in each],
     )
 
 
@@ -112,13 +91,13 @@ class OccupancyEvent(Base):
     confirmed_at: Mapped[datetime]
     last_seen_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
-    end_reason: Mapped[EndReason | None] = mapped_column(end_reason_type())
+    end_reason: Mapped[EndReason | None] = mapped_column(_word_type(EndReason, 32))
     peak_score: Mapped[float] = mapped_column(Double())
     mean_score: Mapped[float] = mapped_column(Double())
     score_count: Mapped[int] = mapped_column(Integer())
     model_id: Mapped[str] = mapped_column(String(128))
     settings: Mapped[dict[str, Any]]
-    mark: Mapped[Mark | None] = mapped_column(mark_type())
+    mark: Mapped[Mark | None] = mapped_column(_word_type(Mark, 16))
     snapshot: Mapped[str | None] = mapped_column(String(255))
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
@@ -205,7 +184,7 @@ class CameraHealthRow(Base):
 
     id: Mapped[UUID] = mapped_column(Uuid(), primary_key=True)
     camera: Mapped[str] = mapped_column(name_type())
-    kind: Mapped[HealthKind] = mapped_column(health_kind_type())
+    kind: Mapped[HealthKind] = mapped_column(_word_type(HealthKind, 32))
     started_at: Mapped[datetime]
     confirmed_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
