@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import httpx
 import pytest
+from sqlalchemy import Engine
 
 from monitor.web import (
     JobStatus,
@@ -39,3 +41,13 @@ def server(daemon: FakeDaemon) -> Iterator[WebServer]:
     server.start(create_app(daemon, daemon, interval=0.05))
     yield server
     assert server.stop()
+
+
+@pytest.fixture
+def client(engine: Engine, daemon: FakeDaemon) -> Iterator[httpx.Client]:
+    """Asks a server with the memory of the test file's own fixture `engine`."""
+    server = WebServer("127.0.0.1", 0)
+    server.start(create_app(daemon, daemon, memory=engine))
+    with httpx.Client(base_url=server.url) as client:
+        yield client
+    server.stop()

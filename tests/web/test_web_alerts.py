@@ -15,9 +15,6 @@ from sqlalchemy.orm import Session
 from monitor.alerts.models import AlertRow, DeliveryRow
 from monitor.events.schema import migrate
 from monitor.storage.database import open_database
-from monitor.web import WebServer, create_app
-
-from .fakes import FakeDaemon
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 FIRST, SECOND, CHILD = UUID(int=1), UUID(int=2), UUID(int=3)
@@ -52,15 +49,6 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
         session.add_all(delivery(SECOND, state) for state in states)
     yield engine
     engine.dispose()
-
-
-@pytest.fixture
-def client(engine: Engine, daemon: FakeDaemon) -> Iterator[httpx.Client]:
-    server = WebServer("127.0.0.1", 0)
-    server.start(create_app(daemon, daemon, memory=engine))
-    with httpx.Client(base_url=server.url) as client:
-        yield client
-    server.stop()
 
 
 def test_the_newest_comes_first_with_what_became_of_it(client: httpx.Client) -> None:

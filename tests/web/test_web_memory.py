@@ -17,9 +17,6 @@ from monitor.events.database import open_database
 from monitor.events.models import Coverage, OccupancyEvent
 from monitor.events.schema import migrate
 from monitor.messages import EndReason
-from monitor.web import WebServer, create_app
-
-from .fakes import FakeDaemon
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -53,15 +50,6 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
         session.add(stay("hall", NOON + HOUR / 2, NOON + HOUR * 2 / 3))
     yield engine
     engine.dispose()
-
-
-@pytest.fixture
-def client(engine: Engine, daemon: FakeDaemon) -> Iterator[httpx.Client]:
-    server = WebServer("127.0.0.1", 0)
-    server.start(create_app(daemon, daemon, memory=engine))
-    with httpx.Client(base_url=server.url) as client:
-        yield client
-    server.stop()
 
 
 def ask(client: httpx.Client, what: str, **parameters: Any) -> Any:
