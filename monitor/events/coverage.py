@@ -12,7 +12,7 @@ from sqlalchemy import Engine, bindparam, func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from monitor.events.database import explain
+from monitor.events.database import explain, reading
 from monitor.events.intervals import Span, difference, union
 from monitor.events.models import Coverage
 from monitor.events.places import Place, Where, known_places
@@ -118,7 +118,7 @@ def coverage_gaps(engine: Engine, wanted: EventFilter, now: datetime) -> Iterato
     A zone counts from when it was first seen at all, at most until `now`. Raises DatabaseError.
     """
     try:
-        with Session(engine) as session:
+        with Session(reading(engine)) as session:
             for place in seen_places(session, wanted.where):
                 whole = watched_span(session, place, wanted, now)
                 if whole is not None:

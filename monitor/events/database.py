@@ -10,6 +10,7 @@ from monitor.storage.database import (
     is_refused,
     open_database,
     parse_url,
+    reading,
     sqlite_path,
     writing,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "is_refused",
     "open_database",
     "parse_url",
+    "reading",
     "sqlite_path",
     "writing",
 ]

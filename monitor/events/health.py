@@ -11,7 +11,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from monitor.events.database import explain
+from monitor.events.database import explain, reading
 from monitor.events.models import CameraHealthRow
 from monitor.messages import CameraHealth, HealthCategory, HealthKind
 
@@ -98,7 +98,7 @@ def camera_health(
     if open_only:
         query = query.where(table.ended_at.is_(None))
     try:
-        with Session(engine) as session:
+        with Session(reading(engine)) as session:
             return [
                 HealthSpan(
                     row.id,

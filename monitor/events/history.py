@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 
 from monitor.clock import Clock, SystemClock
 from monitor.errors import DatabaseError
-from monitor.events.database import describe, explain, writing
+from monitor.events.database import describe, explain, reading, writing
 from monitor.events.minutes import SECONDS, Minute, Tallies, pack, unpack
 from monitor.events.models import ScoreMinute
 from monitor.messages import Score
@@ -195,7 +195,7 @@ def score_history(
         .order_by(table.minute)
     )
     try:
-        with Session(engine) as session:
+        with Session(reading(engine)) as session:
             rows = session.execute(query).all()
     except SQLAlchemyError as error:
         raise explain(error, engine.url) from error
@@ -219,7 +219,7 @@ def known_history(engine: Engine) -> list[tuple[str, str, datetime, datetime]]:
         .order_by(table.camera, table.zone)
     )
     try:
-        with Session(engine) as session:
+        with Session(reading(engine)) as session:
             return [(row[0], row[1], row[2], row[3]) for row in session.execute(query)]
     except SQLAlchemyError as error:
         raise explain(error, engine.url) from error
@@ -251,7 +251,7 @@ def _oldest(engine: Engine) -> Iterator[tuple[str, str, datetime]]:
     """The oldest minute of every zone, each found by a step down the key."""
     table = ScoreMinute
     last: tuple[str, str] = ("", "")
-    with Session(engine) as session:
+    with Session(reading(engine)) as session:
         while True:
             row = session.execute(
                 select(table.camera, table.zone, table.minute)

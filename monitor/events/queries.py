@@ -28,7 +28,7 @@ from sqlalchemy.orm import Session
 
 from monitor.errors import UsageError
 from monitor.events.columns import UTCDateTime
-from monitor.events.database import explain
+from monitor.events.database import explain, reading
 from monitor.events.models import Coverage, OccupancyEvent
 from monitor.events.places import Place, Where, known_places, last_rows
 
@@ -104,7 +104,7 @@ def find_events(engine: Engine, wanted: EventFilter) -> Page:
     UsageError for a broken `after`, DatabaseError when the database is away.
     """
     try:
-        with Session(engine, expire_on_commit=False) as session:
+        with Session(reading(engine), expire_on_commit=False) as session:
             query = select(OccupancyEvent).where(*conditions_of(session, wanted))
             key = OccupancyEvent.started_at, OccupancyEvent.id
             order = key if wanted.oldest_first else tuple(each.desc() for each in key)
@@ -129,7 +129,7 @@ def all_events(engine: Engine, wanted: EventFilter) -> Iterator[OccupancyEvent]:
 def get_event(engine: Engine, event_id: UUID) -> OccupancyEvent | None:
     """One event, or None. Raises DatabaseError."""
     try:
-        with Session(engine, expire_on_commit=False) as session:
+        with Session(reading(engine), expire_on_commit=False) as session:
             return session.get(OccupancyEvent, event_id)
     except SQLAlchemyError as error:
         raise explain(error, engine.url) from error
@@ -139,7 +139,7 @@ def known_zones(engine: Engine, camera: str | None = None) -> list[Place]:
     """The (camera, zone) pairs that have events or were seen, in order. Raises DatabaseError."""
     where = Where(camera)
     try:
-        with Session(engine) as session:
+        with Session(reading(engine)) as session:
             found: set[Place] = set()
             for each in (OccupancyEvent, Coverage):
                 rows = session.execute(known_places(each, where.kind), where.values())

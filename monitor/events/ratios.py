@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from monitor.events.coverage import seen_places, seen_spans, watched_span
-from monitor.events.database import explain
+from monitor.events.database import explain, reading
 from monitor.events.intervals import Span, by_period, intersection, measure
 from monitor.events.models import OccupancyEvent
 from monitor.events.periods import Period, split
@@ -134,7 +134,7 @@ def _places(
     engine: Engine, wanted: EventFilter, *, by: Period, now: datetime, zone: tzinfo
 ) -> Iterator[tuple[Place, Iterator[_Part]]]:
     try:
-        with Session(engine) as session:
+        with Session(reading(engine)) as session:
             for place in seen_places(session, wanted.where):
                 whole = watched_span(session, place, wanted, now)
                 if whole is not None:

@@ -14,7 +14,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
 
 from monitor.events.coverage import seen_until
-from monitor.events.database import explain
+from monitor.events.database import explain, reading
 from monitor.events.models import Coverage, OccupancyEvent
 from monitor.events.places import Place, Where, last_rows
 from monitor.events.queries import EventFilter, all_events, conditions_of
@@ -54,7 +54,7 @@ class OpenEnds:
         columns = ("started_at", "ended_at", "last_seen_at")
         query = last_rows(Coverage, self._where.kind, columns)
         try:
-            with Session(self._engine) as session:
+            with Session(reading(self._engine)) as session:
                 rows = session.execute(query, self._where.values(self._now)).all()
         except SQLAlchemyError as error:
             raise explain(error, self._engine.url) from error
@@ -74,7 +74,7 @@ def longest_stays(engine: Engine, wanted: EventFilter, now: datetime) -> list[St
     ]
     if not wanted.open_only:
         try:
-            with Session(engine, expire_on_commit=False) as session:
+            with Session(reading(engine), expire_on_commit=False) as session:
                 query = (
                     select(event)
                     .where(*conditions_of(session, wanted), event.ended_at.is_not(None))

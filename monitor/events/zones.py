@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from monitor.errors import UsageError
 from monitor.events.coverage import seen_until
-from monitor.events.database import explain
+from monitor.events.database import explain, reading
 from monitor.events.models import Coverage, OccupancyEvent
 from monitor.events.places import Place, Where, last_rows
 
@@ -63,7 +63,7 @@ def zone_states(
         )
     at = moment or now
     try:
-        with Session(engine) as session:
+        with Session(reading(engine)) as session:
             events = session.execute(
                 last_rows(OccupancyEvent, where.kind, _EVENT), where.values(at)
             ).all()

@@ -31,7 +31,7 @@ START_TIMEOUT = 60.0
 
 
 class Server:
-    """One database server on a free port of 127.0.0.1; `pause` and `kill` make it go away."""
+    """One database server on a free port of 127.0.0.1; `kill` makes it go away."""
 
     _forget_audit: tuple[str, ...] = ()
 

@@ -137,7 +137,7 @@ def test_an_unreachable_server_is_named_without_its_password(scheme: str) -> Non
 
 def test_an_unknown_option_is_named_and_the_query_not_shown() -> None:
     with pytest.raises(DatabaseError, match="options after") as caught:
-        migrate("postgresql://guard@127.0.0.1:1/monitor?sslkey=s3cr3t")
+        migrate("postgresql://guard@127.0.0.1:1/monitor?sslmodus=s3cr3t")
     assert "s3cr3t" not in str(caught.value)
 
 
