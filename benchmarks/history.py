@@ -142,10 +142,12 @@ def _write(connection: Connection, batch: Sequence[Row]) -> None:
         if connection.dialect.name == "postgresql":
             text = io.StringIO()
             csv.writer(text).writerows([*row[:3], *map(_utc, row[3:])] for row in batch)
-            text.seek(0)
-            connection.connection.cursor().execute(  # type: ignore[call-arg]
-                f"COPY occupancy_events ({columns}) FROM STDIN WITH (FORMAT csv)", stream=text
-            )
+            raw = connection.connection.driver_connection
+            assert raw is not None
+            with raw.cursor().copy(
+                f"COPY occupancy_events ({columns}) FROM STDIN WITH (FORMAT csv)"
+            ) as copy:
+                copy.write(text.getvalue())
             return
         mark = "?" if connection.dialect.name == "sqlite" else "%s"
         marks = ", ".join([mark] * len(_COLUMNS))
