@@ -47,12 +47,19 @@ def print_rows(
         writer.writerows({key: _exact(row.get(key)) for key in columns} for row in rows)
     else:
         table = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+        shown = list(rows)
         for column in columns:
-            table.add_column(column.replace("_", " "), overflow="fold")
-        for row in rows:
+            table.add_column(_heading(column, shown), overflow="fold")
+        for row in shown:
             table.add_row(*(_cell(row.get(key)) for key in columns))
         # A pipe has no width of its own: let nothing be cut there.
         Console(width=None if sys.stdout.isatty() else WIDE).print(table)
+
+
+def _heading(column: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """The column's name; seconds that are written as h:mm:ss are called so no longer."""
+    spelled = any(isinstance(row.get(column), str) for row in rows)
+    return (column.removesuffix("_s") if spelled else column).replace("_", " ")
 
 
 def _plain(value: object) -> str:
