@@ -27,7 +27,7 @@ import numpy as np
 import typer
 
 from monitor.cli.output import Format, FormatOption, print_rows
-from monitor.config.inference import Device, Precision
+from monitor.config.inference import Backend, Device, Precision
 from monitor.imaging.slots import Slots
 from monitor.inference.batcher import Batch
 from monitor.inference.model import DEFAULT_MODEL, ModelInfo
@@ -39,6 +39,7 @@ from monitor.training.convert import convert_model
 
 BATCHES = (1, 2, 4, 8, 16, 32)
 RIVALS = ("onnxruntime", "openvino")
+OURS = "worker "
 
 
 class Contestant(Protocol):
@@ -56,8 +57,12 @@ class Contestant(Protocol):
 class Ours:
     """A worker of the pool, spoken to as the pool does."""
 
-    def __init__(self, slots: Slots, model: ModelInfo, precision: Precision) -> None:
-        task = Task(model, Device.CPU, precision, onednn=True, self_test=False, compare_plain=False)
+    def __init__(self, slots: Slots, model: ModelInfo, kind: str) -> None:
+        backend, precision = kind.split()
+        task = Task(
+            model, Backend(backend), Device.CPU, Precision(precision),
+            onednn=True, self_test=False, compare_plain=False,
+        )  # fmt: skip
         self._worker = Worker(slots, task, time.monotonic())
         assert isinstance(self._worker.receive(), Ready)
         self._number = 0
@@ -110,7 +115,7 @@ class OpenVinoPredictor(BatchPredictor):
 
         super().__init__(buckets)
         settings = {"INFERENCE_NUM_THREADS": 1, "PERFORMANCE_HINT": "LATENCY"}
-        settings |= {"INFERENCE_PRECISION_HINT": "f32"}
+        settings |= {"INFERENCE_PRECISION_HINT": "f32", "ENABLE_CPU_PINNING": False}
         compiled = openvino.Core().compile_model(
             str(model.folder / "inference.onnx"), "CPU", settings
         )
@@ -172,11 +177,11 @@ def teams(model: ModelInfo, patches: np.ndarray) -> Iterator[list[Team]]:
     with ExitStack() as stack:
         stack.callback(slots.close)
         built = []
-        for name in ("worker fp32", *_bf16(), *RIVALS):
+        for name in (*(f"{OURS}{kind}" for kind in kinds()), *RIVALS):
             members: list[Any] = []
             for _ in range(2):
-                if name.startswith("worker"):
-                    members.append(Ours(slots, model, Precision(name.removeprefix("worker "))))
+                if name.startswith(OURS):
+                    members.append(Ours(slots, model, name.removeprefix(OURS)))
                 else:
                     members.append(Rival(name, model, patches))
                 stack.callback(members[-1].close)
@@ -184,8 +189,10 @@ def teams(model: ModelInfo, patches: np.ndarray) -> Iterator[list[Team]]:
         yield built
 
 
-def _bf16() -> tuple[str, ...]:
-    return ("worker bf16",) if "avx512_bf16" in CPUINFO.read_text() else ()
+def kinds() -> list[str]:
+    """What our workers are measured with: both backends, and bf16 where the processor has it."""
+    bf16 = ["paddle bf16"] if "avx512_bf16" in CPUINFO.read_text() else []
+    return ["paddle fp32", "onnxruntime fp32", *bf16]
 
 
 def measure(built: list[Team], batches: Sequence[int], rounds: int) -> list[dict[str, Any]]:
@@ -212,7 +219,7 @@ def _row(
     rival = min(busy[name] for name in RIVALS)
     row: dict[str, Any] = {name: f"{cpu:.2f} / {elapsed[name]:.2f}" for name, cpu in busy.items()}
     for name in busy.keys() - set(RIVALS):
-        kind = name.removeprefix("worker ")
+        kind = name.removeprefix(OURS)
         row[f"ratio {kind}"] = round(rival / busy[name], 3)
         row[f"|Δ| {kind}"] = max(float(np.abs(scores[name] - scores[r]).max()) for r in RIVALS)
     return row

@@ -26,6 +26,9 @@ from monitor.inference.model import DEFAULT_MODEL
 if TYPE_CHECKING:
     from monitor.inference.classifier import PresenceClassifier, Verdict
 
+MANY = 200
+"""Pictures from which on starting a process for each processor pays."""
+
 COLUMNS = ("filename", "label_names", "class_ids", "scores")
 
 _STDERR = Console(stderr=True, highlight=False)
@@ -50,6 +53,10 @@ def predict(
     backend: Annotated[
         Backend, typer.Option(help="Library that runs the network.")
     ] = Backend.PADDLE,
+    processes: Annotated[
+        int | None,
+        typer.Option(min=0, max=256, help="Processes that score; else all processors for many."),
+    ] = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Say of pictures whether somebody is on them.
@@ -61,7 +68,7 @@ def predict(
 
     Example: `run_monitor.py predict photos/ door.jpg --view tiles --format json`
     """
-    from monitor.inference.classifier import PresenceClassifier
+    from monitor.inference.classifier import PresenceClassifier, processors
     from monitor.inference.runtime import keep_memory
 
     files, unreadable = _found(paths)
@@ -70,11 +77,17 @@ def predict(
     for error in unreadable:
         _name(error)
     keep_memory()
-    classifier = PresenceClassifier(
-        model, threshold=threshold, batch_size=batch_size, view=view, backend=backend
-    )
-    verdicts = _judged(classifier, files, unreadable)
-    print_rows(verdicts, COLUMNS, output)
+    if processes is None:
+        processes = processors() if len(files) >= MANY else 0
+    with PresenceClassifier(
+        model,
+        threshold=threshold,
+        batch_size=batch_size,
+        view=view,
+        backend=backend,
+        processes=processes,
+    ) as classifier:
+        print_rows(_judged(classifier, files, unreadable), COLUMNS, output)
     if unreadable:
         raise typer.Exit(1)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from monitor.config.base import ConfigModel, Duration
 
@@ -34,6 +34,15 @@ class Precision(StrEnum):
 
     FP32 = "fp32"
     BF16 = "bf16"
+
+
+class Backend(StrEnum):
+    """The library that runs the network."""
+
+    PADDLE = "paddle"
+    """Paddle Inference with oneDNN; always there."""
+    ONNXRUNTIME = "onnxruntime"
+    """ONNX Runtime on the model's `inference.onnx`; an optional dependency."""
 
 
 def _check_workers(value: Any) -> Any:
@@ -67,6 +76,9 @@ class InferenceConfig(ConfigModel):
     max_wait: Duration = Field(default=0.02, ge=0.0, le=1.0)
     """Longest time a patch waits for company."""
 
+    backend: Backend = Backend.PADDLE
+    """paddle, or onnxruntime on the model's `inference.onnx` (`model convert`)."""
+
     device: Device = Device.CPU
     """cpu, or gpu where the installed Paddle has one."""
 
@@ -78,3 +90,13 @@ class InferenceConfig(ConfigModel):
 
     self_test: bool = True
     """Score the model's golden pictures at start and refuse to run when they differ."""
+
+    @model_validator(mode="after")
+    def _check_backend(self) -> Self:
+        plain = self.device is Device.CPU and self.precision is Precision.FP32
+        if self.backend is Backend.ONNXRUNTIME and not plain:
+            raise ValueError(
+                "backend onnxruntime computes in fp32 on the cpu only; "
+                "take backend paddle, or device cpu and precision fp32"
+            )
+        return self

@@ -1,28 +1,32 @@
-"""Which library runs the network when a command is free to choose."""
+"""Which library runs the network."""
 
 from __future__ import annotations
 
-from enum import StrEnum
-
+from monitor.config.inference import Backend, Device, Precision
 from monitor.inference.model import ModelInfo
 from monitor.inference.predictor import Predictor
 
-
-class Backend(StrEnum):
-    """A library that runs the network on the CPU."""
-
-    PADDLE = "paddle"
-    """Paddle Inference with oneDNN; always there."""
-    ONNXRUNTIME = "onnxruntime"
-    """ONNX Runtime on the model's `inference.onnx`; an optional dependency."""
+__all__ = ["Backend", "open_predictor"]
 
 
-def open_predictor(model: ModelInfo, backend: Backend = Backend.PADDLE) -> Predictor:
-    """Load `model` into this process, one math thread. Raises ModelError when it cannot be."""
+def open_predictor(
+    model: ModelInfo,
+    backend: Backend = Backend.PADDLE,
+    *,
+    device: Device = Device.CPU,
+    precision: Precision = Precision.FP32,
+    onednn: bool = True,
+    bare: bool = False,
+) -> Predictor:
+    """Load `model` into this process, one math thread; `bare` as of `PaddlePredictor`.
+
+    `device`, `precision`, `onednn` and `bare` are Paddle's alone. Raises ModelError when it cannot
+    be loaded.
+    """
     if backend is Backend.ONNXRUNTIME:
         from monitor.inference.onnx import OnnxPredictor
 
         return OnnxPredictor(model)
     from monitor.inference.predictor import PaddlePredictor
 
-    return PaddlePredictor(model)
+    return PaddlePredictor(model, device=device, precision=precision, onednn=onednn, bare=bare)

@@ -6,19 +6,25 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Final, TypedDict
+from queue import SimpleQueue
+from typing import Final, Self, TypedDict
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 
 from monitor.config.camera import ViewKind
+from monitor.config.inference import Device, Precision
 from monitor.errors import InputError
 from monitor.imaging.jpeg import read_picture
 from monitor.imaging.views import cut
 from monitor.inference.backend import Backend, open_predictor
 from monitor.inference.model import DEFAULT_MODEL, ModelInfo
+from monitor.inference.predictor import Predictor
+from monitor.inference.protocol import Task
+from monitor.inference.remote import RemotePredictor
 from monitor.messages import Picture
 
 _log = structlog.get_logger(__name__)
@@ -29,6 +35,10 @@ SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", "
 Item = str | Path | Picture
 Inputs = Item | Iterable[Item]
 """A file, a folder, an RGB uint8 (height, width, 3) array, or several of them."""
+
+
+_Cut = tuple[str, NDArray[np.uint8]]
+"""A picture's name and its patches."""
 
 
 class Verdict(TypedDict):
@@ -62,11 +72,14 @@ class PresenceClassifier:
         view: ViewKind | str = ViewKind.PULC,
         backend: Backend | str = Backend.PADDLE,
         threads: int | None = None,
+        processes: int = 0,
     ) -> None:
         """Load `model`. Raises ModelError when it cannot be used, ValueError for wrong numbers.
 
         `threshold` in [0, 1], by default the model's own. `batch_size`: pictures a batch.
-        `threads` decode pictures, by default as many as there are processors.
+        `threads` decode pictures, by default as many as there are processors. `processes` score
+        batches side by side (call `close` when done); with 0 this process does it alone, which
+        a few pictures are not worth more than.
         """
         if threshold is not None and not 0.0 <= threshold <= 1.0:
             raise ValueError(f"threshold must be between 0 and 1, not {threshold}")
@@ -76,8 +89,21 @@ class PresenceClassifier:
         self.threshold = self.model.threshold if threshold is None else threshold
         self._batch_size = batch_size
         self._view = ViewKind(view)
-        self._threads = threads or len(os.sched_getaffinity(0))
-        self._predictor = open_predictor(self.model, Backend(backend))
+        self._threads = threads or processors()
+        self._predictors = _predictors(self.model, Backend(backend), processes, batch_size)
+
+    def close(self) -> None:
+        """End the processes that score, if there are any."""
+        for predictor in self._predictors:
+            if isinstance(predictor, RemotePredictor):
+                predictor.close()
+        self._predictors = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def predict(
         self, inputs: Inputs, *, on_unreadable: Callable[[InputError], None] | None = None
@@ -89,27 +115,54 @@ class PresenceClassifier:
         exist or there is nothing to judge.
         """
         items = _listed(inputs)
-        with ThreadPoolExecutor(self._threads, thread_name_prefix="decode") as pool:
-            ahead: deque[tuple[str, Future[NDArray[np.uint8]]]] = deque()
-            batch: list[tuple[str, NDArray[np.uint8]]] = []
+        side_by_side = len(self._predictors)
+        with (
+            ThreadPoolExecutor(self._threads, thread_name_prefix="decode") as pool,
+            ThreadPoolExecutor(side_by_side, thread_name_prefix="score") as scoring,
+        ):
+            judged: deque[Future[list[Verdict]]] = deque()
+            idle = SimpleQueue[Predictor]()
+            for predictor in self._predictors:
+                idle.put(predictor)
             try:
-                for name, item in _named(items):
-                    ahead.append((name, pool.submit(self._patches, item)))
-                    if len(ahead) >= 2 * self._batch_size + self._threads:
-                        _collect(ahead, batch, on_unreadable or _warn)
-                    if len(batch) == self._batch_size:
-                        yield self._judge(batch)
-                        batch.clear()
-                while ahead:
-                    _collect(ahead, batch, on_unreadable or _warn)
-                    if len(batch) == self._batch_size:
-                        yield self._judge(batch)
-                        batch.clear()
-                if batch:
-                    yield self._judge(batch)
+                for batch in self._batches(items, pool, on_unreadable or _warn):
+                    judged.append(scoring.submit(self._judge, batch, idle))
+                    if len(judged) > side_by_side:
+                        yield judged.popleft().result()
+                while judged:
+                    yield judged.popleft().result()
             finally:
-                for _, future in ahead:
+                for future in judged:
                     future.cancel()
+
+    def _batches(
+        self,
+        items: list[Path | Picture],
+        pool: ThreadPoolExecutor,
+        on_unreadable: Callable[[InputError], None],
+    ) -> Iterator[list[_Cut]]:
+        """Batches of cut pictures, decoded ahead."""
+        ahead: deque[tuple[str, Future[NDArray[np.uint8]]]] = deque()
+        batch: list[_Cut] = []
+        most = 2 * self._batch_size * len(self._predictors) + self._threads
+        try:
+            for name, item in _named(items):
+                ahead.append((name, pool.submit(self._patches, item)))
+                if len(ahead) >= most:
+                    _collect(ahead, batch, on_unreadable)
+                if len(batch) == self._batch_size:
+                    yield batch
+                    batch = []
+            while ahead:
+                _collect(ahead, batch, on_unreadable)
+                if len(batch) == self._batch_size:
+                    yield batch
+                    batch = []
+            if batch:
+                yield batch
+        finally:
+            for _, future in ahead:
+                future.cancel()
 
     def _patches(self, item: Path | Picture) -> NDArray[np.uint8]:
         picture = read_picture(item) if isinstance(item, Path) else item
@@ -119,15 +172,39 @@ class PresenceClassifier:
             where = str(item) if isinstance(item, Path) else "array"
             raise InputError(str(error), where=where, remedy="give another picture") from error
 
-    def _judge(self, batch: list[tuple[str, NDArray[np.uint8]]]) -> list[Verdict]:
-        probabilities = self._predictor.run([patch for _, patches in batch for patch in patches])
+    def _judge(self, batch: list[_Cut], idle: SimpleQueue[Predictor]) -> list[Verdict]:
+        predictor = idle.get()
+        try:
+            scores = predictor.run([patch for _, patches in batch for patch in patches])[:, 1]
+        finally:
+            idle.put(predictor)
         verdicts, start = [], 0
         for name, patches in batch:
             end = start + len(patches)
-            score = float(probabilities[start:end, 1].max())
+            score = float(scores[start:end].max())
             verdicts.append(verdict(name, score, self.threshold, self.model.labels))
             start = end
         return verdicts
+
+
+def _predictors(
+    model: ModelInfo, backend: Backend, processes: int, batch_size: int
+) -> list[Predictor]:
+    """One in this process, or as many as there shall be processes, loaded side by side."""
+    if not processes:
+        return [open_predictor(model, backend)]
+    task = Task(
+        model, backend, Device.CPU, Precision.FP32,
+        onednn=True, self_test=False, compare_plain=False,
+    )  # fmt: skip
+    with ExitStack() as loading:
+        remote = [RemotePredictor(task, batch_size) for _ in range(processes)]
+        for predictor in remote:
+            loading.callback(predictor.close)
+        for predictor in remote:
+            predictor.await_ready()
+        loading.pop_all()
+    return list(remote)
 
 
 def verdict(filename: str, score: float, threshold: float, labels: tuple[str, str]) -> Verdict:
@@ -164,6 +241,11 @@ def find_pictures(path: Path) -> list[Path]:
     return pictures
 
 
+def processors() -> int:
+    """Those this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 def _listed(inputs: Inputs) -> list[Path | Picture]:
     if isinstance(inputs, str | Path):
         return list(find_pictures(Path(inputs)))
@@ -184,7 +266,7 @@ def _named(items: list[Path | Picture]) -> Iterator[tuple[str, Path | Picture]]:
 
 def _collect(
     ahead: deque[tuple[str, Future[NDArray[np.uint8]]]],
-    batch: list[tuple[str, NDArray[np.uint8]]],
+    batch: list[_Cut],
     on_unreadable: Callable[[InputError], None],
 ) -> None:
     """Move the picture that was decoded first to `batch`, if it could be."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from typing import Final
 
-from monitor.config.inference import InferenceConfig
+from monitor.config.inference import Backend, InferenceConfig
 from monitor.errors import ModelError
 from monitor.imaging.slots import Slots
 from monitor.inference.model import ModelInfo
@@ -44,6 +44,7 @@ class Crew:
         self._restarted: deque[float] = deque(maxlen=RESTARTS)
         self._task = Task(
             model=model,
+            backend=config.backend,
             device=config.device,
             precision=config.precision,
             onednn=config.onednn,
@@ -56,7 +57,8 @@ class Crew:
 
         Raises ModelError when one cannot serve.
         """
-        compared = replace(self._task, compare_plain=self._task.self_test)
+        compare = self._task.self_test and self._task.backend is Backend.PADDLE
+        compared = replace(self._task, compare_plain=compare)
         for index in range(self.wanted):
             task = compared if index == 0 else self._task
             self.workers.append(Worker(self._slots, task, time.monotonic()))

@@ -24,7 +24,7 @@ class OnnxPredictor(BatchPredictor):
         except ImportError as error:
             raise ModelError(
                 "ONNX Runtime is not installed",
-                remedy="pip install 'presence-monitor[onnx]', or use --backend paddle",
+                remedy="pip install 'presence-monitor[onnx]', or use the backend paddle",
             ) from error
         path = model.folder / "inference.onnx"
         if not path.is_file():

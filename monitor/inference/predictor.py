@@ -165,7 +165,8 @@ def _paddle_config(
         if onednn:
             config.enable_mkldnn()
             if precision is Precision.BF16:
-                _use_bf16(config)
+                check_bf16()
+                config.enable_mkldnn_bfloat16()
         else:
             config.disable_mkldnn()
     config.set_cpu_math_library_num_threads(1)
@@ -186,15 +187,14 @@ def _use_gpu(config: Any) -> None:
     config.enable_use_gpu(256, 0)
 
 
-def _use_bf16(config: Any) -> None:
-    """Paddle silently computes in fp32 where the processor has no bf16; that is refused."""
+def check_bf16() -> None:
+    """Raises ModelError where the processor has no bf16: Paddle would silently compute in fp32."""
     flags = CPUINFO.read_text(encoding="ascii", errors="replace") if CPUINFO.exists() else ""
     if "avx512_bf16" not in flags and "amx_bf16" not in flags:
         raise ModelError(
             "precision bf16 is asked for, but this processor has neither avx512_bf16 nor amx_bf16",
             remedy="set `inference.precision: fp32`",
         )
-    config.enable_mkldnn_bfloat16()
 
 
 def _last_line(error: Exception) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from monitor.config.inference import Device, Precision
+from monitor.config.inference import Backend, Device, Precision
 from monitor.errors import MonitorError
 from monitor.inference.model import ModelInfo
 
@@ -18,6 +18,7 @@ class Task:
     """
 
     model: ModelInfo
+    backend: Backend
     device: Device
     precision: Precision
     onednn: bool

@@ -82,7 +82,8 @@ def self_test(
                 f"self-test failed: {name} scored {got:.6f}, recorded is {expected:.6f} "
                 f"(tolerance {tolerance:g}, {precision})",
                 where=str(where),
-                remedy="restore the model's files; if they are right, this Paddle computes "
+                remedy="restore the model's files; with backend onnxruntime, convert it "
+                "again with `run_monitor.py model convert`; if all is right, Paddle computes "
                 "wrongly here: try `inference.onednn: false`",
             )
 

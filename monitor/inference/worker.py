@@ -17,7 +17,8 @@ import numpy as np
 
 from monitor.errors import MonitorError
 from monitor.imaging.slots import Slots
-from monitor.inference.predictor import PaddlePredictor
+from monitor.inference.backend import open_predictor
+from monitor.inference.predictor import Predictor
 from monitor.inference.protocol import Answer, Failed, Ready, Task
 from monitor.inference.selftest import Golden, compare, self_test
 
@@ -41,9 +42,10 @@ def serve(connection: Connection, slots: Slots, task: Task) -> None:
         connection.send(Answer(order.batch, scores.tobytes()))
 
 
-def _prepare(task: Task) -> tuple[PaddlePredictor, int]:
-    predictor = PaddlePredictor(
+def _prepare(task: Task) -> tuple[Predictor, int]:
+    predictor = open_predictor(
         task.model,
+        task.backend,
         device=task.device,
         precision=task.precision,
         onednn=task.onednn,
@@ -54,7 +56,7 @@ def _prepare(task: Task) -> tuple[PaddlePredictor, int]:
     golden = Golden.load(task.model.folder)
     self_test(predictor, golden, task.precision, task.model.folder)
     if task.compare_plain:
-        plain = PaddlePredictor(task.model, onednn=False, bare=True)
+        plain = open_predictor(task.model, onednn=False, bare=True)
         compare(predictor, plain, golden, task.precision, task.model.folder)
     return predictor, len(golden.names) if golden else 0
 

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +12,7 @@ from typer.testing import CliRunner
 
 from monitor import PresenceClassifier
 from monitor.cli.app import app
-from monitor.errors import InputError
+from monitor.errors import InputError, ModelError
 from monitor.imaging.jpeg import encode
 from monitor.inference.classifier import Verdict, find_pictures, verdict
 
@@ -49,6 +52,29 @@ def test_batches_in_order_with_right_scores(tiny_model: Path, pictures: Path) ->
         red = int(Path(found["filename"]).stem)
         assert someone(found) == pytest.approx(red / 255, abs=0.01)
         assert found["label_names"] == ["someone" if red > 127 else "nobody"]
+
+
+def test_processes_judge_as_one_does(tiny_model: Path, pictures: Path) -> None:
+    def judged(**settings: int) -> list[list[Verdict]]:
+        with PresenceClassifier(tiny_model, batch_size=4, **settings) as classifier:
+            return list(classifier.predict(pictures, on_unreadable=lambda _: None))
+
+    alone, together = judged(), judged(processes=2)
+    assert [[v["filename"] for v in batch] for batch in together] == [
+        [v["filename"] for v in batch] for batch in alone
+    ]
+    for one, other in zip(chain(*alone), chain(*together), strict=True):
+        assert someone(other) == pytest.approx(someone(one), abs=1e-6)
+
+
+def test_a_process_that_dies_or_cannot_load_is_told(tiny_model: Path, tmp_path: Path) -> None:
+    with PresenceClassifier(tiny_model, processes=1) as classifier:
+        (predictor,) = classifier._predictors
+        os.kill(predictor._worker.pid, signal.SIGKILL)  # type: ignore[attr-defined]
+        with pytest.raises(ModelError, match="died"):
+            list(classifier.predict(patches_of(200)[0]))
+    with pytest.raises(ModelError, match=r"no inference\.onnx"):
+        PresenceClassifier(tiny_model, processes=1, backend="onnxruntime")
 
 
 def test_it_is_a_generator_over_batches(tiny_model: Path, pictures: Path) -> None:

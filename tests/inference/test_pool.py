@@ -110,6 +110,18 @@ def test_scores_are_those_of_the_frame_and_in_order(
     assert 0 < stats.latency_p50 <= stats.latency_p99
 
 
+def test_workers_run_the_library_that_is_asked_for(
+    make_pool: PoolMaker, collector: Collector, onnx_model: Path
+) -> None:
+    pool = make_pool(onnx_model, backend="onnxruntime", self_test=True)
+    for sequence in range(20):
+        pool.submit(make_frame("cam", sequence), wait=True)
+    pool.drain(60)
+    for score in collector.scores:
+        assert score.value == pytest.approx(score.frame.sequence / 255, abs=1e-3)
+    assert len(collector.scores) == 20
+
+
 def test_a_zone_scores_its_highest_patch_even_over_several_batches(
     make_pool: PoolMaker, collector: Collector
 ) -> None:

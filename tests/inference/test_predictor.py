@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from monitor.config.inference import Device, Precision
+from monitor.config.inference import Device, InferenceConfig, Precision
 from monitor.errors import ModelError
 from monitor.inference import predictor as predictor_module
 from monitor.inference.backend import Backend, open_predictor
@@ -16,15 +17,8 @@ from monitor.inference.model import ModelInfo, find_model
 from monitor.inference.predictor import BUCKETS, BatchPredictor, PaddlePredictor, split
 from monitor.inference.selftest import Golden, compare, self_test, synthetic_patch
 
-from .conftest import make_model
+from .conftest import copy_model, make_model
 from .frames import patches_of
-
-
-def copy_model(source: Path, target: Path) -> Path:
-    target.mkdir(parents=True, exist_ok=True)
-    for file in source.iterdir():
-        (target / file.name).write_bytes(file.read_bytes())
-    return target
 
 
 @settings(deadline=None)
@@ -194,33 +188,6 @@ def test_broken_golden_records_are_refused(tmp_path: Path, record: str) -> None:
         Golden.load(tmp_path)
 
 
-@pytest.fixture
-def onnx_model(tiny_model: Path, tmp_path: Path) -> Path:
-    """The tiny model with an ONNX file written by hand: mean of red through ReduceMean."""
-    from onnx import TensorProto, helper, numpy_helper, save
-
-    weight = np.zeros((3, 2), np.float32)
-    weight[0] = -0.229, 0.229
-    nodes = [
-        helper.make_node("ReduceMean", ["x"], ["mean"], axes=[2, 3], keepdims=0),
-        helper.make_node("Gemm", ["mean", "weight", "bias"], ["out"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "mean_red",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, 224, 224])],
-        [helper.make_tensor_value_info("out", TensorProto.FLOAT, ["n", 2])],
-        [
-            numpy_helper.from_array(weight, "weight"),
-            numpy_helper.from_array(np.array([0.515, 0.485], np.float32), "bias"),
-        ],
-    )
-    copy_model(tiny_model, tmp_path)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-    save(model, str(tmp_path / "inference.onnx"))
-    return tmp_path
-
-
 def test_onnx_runtime_scores_the_same(onnx_model: Path) -> None:
     model = ModelInfo.load(onnx_model)
     patches = patches_of(*range(0, 250, 13))
@@ -241,3 +208,9 @@ def test_onnx_runtime_is_optional(onnx_model: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
     with pytest.raises(ModelError, match="ONNX Runtime is not installed"):
         open_predictor(ModelInfo.load(onnx_model), Backend.ONNXRUNTIME)
+
+
+@pytest.mark.parametrize("more", [{"device": "gpu"}, {"precision": "bf16"}])
+def test_what_onnx_runtime_does_not_do_is_refused(more: dict[str, str]) -> None:
+    with pytest.raises(ValidationError, match="fp32 on the cpu only"):
+        InferenceConfig.model_validate({"backend": "onnxruntime", **more})
