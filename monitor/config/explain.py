@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 
 from monitor.config.base import format_duration, format_size, parse_duration, parse_size
 from monitor.config.problems import KeyPath
+from monitor.telemetry import redact
 
 _BOUNDS = {
     "greater_than",
@@ -163,7 +164,8 @@ def _shown(value: Any) -> str:
         return "a list"
     if isinstance(value, bool):
         return str(value).lower()
-    text = repr(value) if isinstance(value, str) else str(value)
+    # Before it is cut: half a URL is no longer known as one, but shows its password.
+    text = redact(repr(value) if isinstance(value, str) else str(value))
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 

@@ -310,6 +310,13 @@ def test_files_that_cannot_be_read(tmp_path: Path, kind: str) -> None:
     assert expected[kind] in str(problem)
 
 
+def test_a_url_that_is_cut_short_shows_no_password(tmp_path: Path) -> None:
+    file = tmp_path / "x.yaml"
+    file.write_text(f"rtsp://u:{SECRET}@h/ rtsp://u:{SECRET}@h/")
+    [problem] = check_config(file, look=False)[1]
+    assert SECRET not in str(problem)
+
+
 TOKENS = st.sampled_from(
     ["cameras:", "door:", "source:", "url:", " ", "\n", "  ", "- ", "[", "]", "{", "}", "&a ", "*a",
      "<<: ", "!x ", "'", '"', "${", "}", "0.5", "null", "#", ": ", "\t", "%", "|", ">", "é", "? ",
