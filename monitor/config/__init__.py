@@ -21,9 +21,10 @@ from monitor.config.loader import check_config, load_config
 from monitor.config.presence import PresenceConfig
 from monitor.config.problems import Problem, Severity
 from monitor.config.root import MonitorConfig
-from monitor.config.service import LogFormat, LoggingConfig, LogLevel, WebConfig
+from monitor.config.service import LogFormat, LoggingConfig, LogLevel
 from monitor.config.storage import DatabaseConfig, HistoryConfig, RetentionConfig, SnapshotConfig
 from monitor.config.urls import SourceKind, source_kind
+from monitor.config.web import Role, TokenConfig, UserConfig, WebConfig
 
 __all__ = [
     "CameraConfig",
@@ -47,11 +48,14 @@ __all__ = [
     "PresenceConfig",
     "Problem",
     "RetentionConfig",
+    "Role",
     "Severity",
     "SnapshotConfig",
     "SourceConfig",
     "SourceKind",
+    "TokenConfig",
     "Transport",
+    "UserConfig",
     "ViewKind",
     "WebConfig",
     "ZoneConfig",

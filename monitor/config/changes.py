@@ -14,6 +14,9 @@ from monitor.messages import WHOLE_FRAME
 HOT = frozenset({"cameras", "defaults", "alerts", "logging", "retention"})
 """Sections that a running monitor can exchange; every other one takes a restart."""
 
+HOT_KEYS = {"web": frozenset({"users", "tokens", "sessions", "public_metrics"})}
+"""Keys that can be exchanged of sections that cannot as a whole."""
+
 Place = tuple[str, str]
 """Camera and zone."""
 
@@ -47,7 +50,7 @@ class Changes:
 
 def compare(before: MonitorConfig, after: MonitorConfig) -> Changes:
     """What has to happen for `after` to be in force instead of `before`."""
-    old, new = before.cameras, after.cameras
+    old, new, reached = before.cameras, after.cameras, in_force(before, after)
     on = {name for name, camera in new.items() if camera.enabled}
     was_on = {name for name, camera in old.items() if camera.enabled}
     both = [name for name in new if name in on & was_on]
@@ -61,14 +64,14 @@ def compare(before: MonitorConfig, after: MonitorConfig) -> Changes:
         sections=tuple(
             name
             for name in MonitorConfig.model_fields
-            if name in HOT - {"cameras", "defaults"}
-            and getattr(before, name) != getattr(after, name)
+            if name not in {"cameras", "defaults"}
+            and getattr(before, name) != getattr(reached, name)
         ),
         restart=tuple(
             key
             for name in MonitorConfig.model_fields
             if name not in HOT
-            for key in _differing(name, getattr(before, name), getattr(after, name))
+            for key in _differing(name, getattr(reached, name), getattr(after, name))
         ),
     )
 
@@ -76,6 +79,9 @@ def compare(before: MonitorConfig, after: MonitorConfig) -> Changes:
 def in_force(before: MonitorConfig, after: MonitorConfig) -> MonitorConfig:
     """`after`, with everything that takes a restart as it is in `before`."""
     kept = {name: getattr(before, name) for name in MonitorConfig.model_fields if name not in HOT}
+    for name, keys in HOT_KEYS.items():
+        hot = {key: getattr(getattr(after, name), key) for key in keys}
+        kept[name] = kept[name].model_copy(update=hot)
     return after.model_copy(update=kept)
 
 

@@ -13,8 +13,9 @@ from monitor.config.camera import CameraConfig, CameraSettings, Name
 from monitor.config.capture import CaptureConfig
 from monitor.config.inference import InferenceConfig
 from monitor.config.learning import LearningConfig
-from monitor.config.service import LoggingConfig, WebConfig
+from monitor.config.service import LoggingConfig
 from monitor.config.storage import DatabaseConfig, HistoryConfig, RetentionConfig, SnapshotConfig
+from monitor.config.web import WebConfig
 
 
 class MonitorConfig(ConfigModel):

@@ -1,25 +1,10 @@
-"""The daemon's surroundings: web port and log."""
+"""The daemon's log."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 
-from pydantic import Field
-
 from monitor.config.base import ConfigModel
-
-
-class WebConfig(ConfigModel):
-    """Dashboard, API, health and metrics on one port."""
-
-    enabled: bool = True
-    """False opens no port."""
-
-    host: str = "127.0.0.1"
-    """Address to listen on; 0.0.0.0 for all."""
-
-    port: int = Field(default=8080, ge=0, le=65535)
-    """TCP port; 0 takes a free one and logs it."""
 
 
 class LogFormat(StrEnum):

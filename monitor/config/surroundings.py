@@ -13,6 +13,7 @@ from monitor.config.inference import located
 from monitor.config.problems import KeyPath, Severity
 from monitor.config.root import MonitorConfig
 from monitor.config.urls import SourceKind, source_kind
+from monitor.config.web import WebConfig, exposure
 
 Finding = tuple[KeyPath, str, str, Severity]
 """Key path, what is wrong, what would be right, and how bad it is."""
@@ -30,6 +31,7 @@ def look_around(config: MonitorConfig) -> Iterator[Finding]:
         what, allowed = "no camera is enabled", "enabled: true for at least one"
         yield ("cameras",), what, allowed, Severity.WARNING
     yield from check_alerts(config)
+    yield from _check_web(config.web)
 
 
 def _check_model(named: Path) -> Iterator[Finding]:
@@ -91,3 +93,13 @@ def _check_pace(name: str, camera: CameraConfig) -> Iterator[Finding]:
             )
             allowed = f"more than {format_duration(apart)}"
             yield (*path, "max_gap"), what, allowed, Severity.ERROR
+
+
+def _check_web(web: WebConfig) -> Iterator[Finding]:
+    if danger := exposure(web):
+        yield ("web", "host"), *danger, Severity.WARNING
+    files = {"certificate": web.tls.certificate, "key": web.tls.key} if web.tls else {}
+    for key, file in files.items():
+        if not os.access(file, os.R_OK) or not file.is_file():
+            what = f"{file} cannot be read (seen from {Path.cwd()})"
+            yield ("web", "tls", key), what, "a PEM file this user may read", Severity.ERROR

@@ -14,6 +14,7 @@ from monitor.config.changes import Changes, compare, in_force
 
 CORNER = [[0, 0], [1, 0], [1, 1]]
 OTHER = [[0, 0], [1, 0], [0, 1]]
+USERS = {"anna": {"password": "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2g"}}
 BASE: dict[str, Any] = {
     "cameras": {
         "dock": {
@@ -98,6 +99,8 @@ BEFORE = MonitorConfig.model_validate(BASE)
         ("logging/level", "debug", Changes(sections=("logging",))),
         ("alerts/timezone", "Europe/Berlin", Changes(sections=("alerts",))),
         ("web/port", 9000, Changes(restart=("web.port",))),
+        ("web/users", USERS, Changes(sections=("web",))),
+        ("web", {"port": 9000, "users": USERS}, Changes(sections=("web",), restart=("web.port",))),
         ("inference/workers", 7, Changes(restart=("inference.workers",))),
         ("database/url", "sqlite:///other.db", Changes(restart=("database.url",))),
     ],
@@ -132,7 +135,9 @@ cameras = st.dictionaries(
 configs = st.fixed_dictionaries(
     {"cameras": cameras},
     optional={
-        "web": st.fixed_dictionaries({"port": st.sampled_from([8080, 9000])}),
+        "web": st.fixed_dictionaries(
+            {"port": st.sampled_from([8080, 9000]), "users": st.sampled_from([{}, USERS])}
+        ),
         "logging": st.fixed_dictionaries({"level": st.sampled_from(["info", "debug"])}),
     },
 ).map(MonitorConfig.model_validate)
@@ -165,7 +170,7 @@ def test_what_is_in_force_needs_no_restart_and_is_reached_in_one_step(
 ) -> None:
     reached = in_force(before, after)
     assert compare(before, reached).restart == ()
-    assert reached.web == before.web
+    assert (reached.web.port, reached.web.users) == (before.web.port, after.web.users)
     assert reached.cameras == after.cameras
     rest = compare(reached, after)
     assert not rest.any
