@@ -7,6 +7,7 @@
     ├── DatabaseError            74   EX_IOERR: the database cannot be used
     ├── ServiceError             69   EX_UNAVAILABLE: a port, server or device cannot be had
     └── UsageError               64   EX_USAGE: options that contradict each other
+        └── NotFoundError        64   what is named is not there
 
 The numbers are those of BSD's sysexits.h, so that service managers can tell them apart
 (systemd: `RestartPreventExitStatus=78`).
@@ -76,3 +77,7 @@ class UsageError(MonitorError):
     """Options or arguments that make no sense together."""
 
     exit_code = 64
+
+
+class NotFoundError(UsageError):
+    """There is no event, alert or hold of that name."""

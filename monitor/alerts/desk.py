@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from monitor.alerts.models import ActionRow, AlertRow, DeliveryRow
 from monitor.alerts.outbox import AlertState, DeliveryState
-from monitor.errors import UsageError
+from monitor.errors import NotFoundError, UsageError
 from monitor.storage import audit
 from monitor.storage.database import explain, writing
 
@@ -122,8 +122,10 @@ def find(session: Session, text: str) -> AlertRow:
         which = func.replace(cast(AlertRow.id, String), "-", "").startswith(start)
     found = session.scalars(select(AlertRow).where(which).limit(2)).all()
     if len(found) != 1:
-        what = "several alerts begin" if found else "no alert begins"
-        raise UsageError(f"{what} with {text}", remedy="`alerts list` shows them")
+        what, kind = "several alerts begin", UsageError
+        if not found:
+            what, kind = "no alert begins", NotFoundError
+        raise kind(f"{what} with {text}", remedy="`alerts list` shows them")
     return found[0]
 
 

@@ -50,4 +50,5 @@ def _row(event: OccupancyEvent) -> EventRow:
         mean_score=event.mean_score,
         end_reason=event.end_reason,
         has_snapshot=event.snapshot is not None,
+        mark=event.mark,
     )

@@ -23,13 +23,15 @@ from monitor.daemon.recollection import Recollection
 from monitor.daemon.status import DaemonStatus, Rooms, Watch
 from monitor.daemon.voice import zone_readings
 from monitor.events.history import ScoreRecorder
+from monitor.events.marks import Mark
+from monitor.events.models import OccupancyEvent
 from monitor.events.snapshots import SnapshotStore
 from monitor.events.spool import default_spool
 from monitor.events.writer import Commit, EventWriter
 from monitor.imaging import jpeg
 from monitor.inference.pool import InferencePool
 from monitor.jobs import Job, JobRoom
-from monitor.learning import LearningRoom
+from monitor.learning import Kind, LearningRoom
 from monitor.messages import (
     Attention,
     CameraHealth,
@@ -41,10 +43,16 @@ from monitor.messages import (
     Transition,
 )
 from monitor.presence import PresenceRoom
+from monitor.storage import audit
 from monitor.telemetry import configure_logging
+from monitor.web.doorkeeper import Doorkeeper
+from monitor.web.sessions import Sessions
 
 ARMING_EVERY = 5.0
 """Seconds between two looks which schedules are armed."""
+
+KINDS = {Mark.FALSE_ALARM: Kind.NOBODY, Mark.CORRECT: Kind.SOMEONE}
+"""What a marked event's picture shows."""
 
 PICTURE_PATIENCE = 3.0
 """Seconds a delivery with snapshot waits for one that is being written."""
@@ -67,6 +75,7 @@ class House:
         self._jobs = self._make_jobs()
         self._history = self._make_history()
         self._learning = self._make_learning()
+        self.keeper = self._make_keeper()
         self.rooms = Rooms(
             capture=self._capture,
             photographer=self._photographer,
@@ -105,6 +114,7 @@ class House:
         self._watch.forget(changes.stopped)
         self._config = config
         self.status.reconfigure(config)
+        self.keeper.reconfigure(config.web)
         self._capture.add(reopened)
         return changes
 
@@ -182,6 +192,15 @@ class House:
             return None
         return LearningRoom(self._config.learning, self._config.cameras)
 
+    def _make_keeper(self) -> Doorkeeper:
+        file = default_spool(self._engine.url).with_suffix(".logins")
+        return Doorkeeper(
+            self._config.web,
+            Sessions(file),
+            note=partial(audit.record, self._engine),
+            clock=self._clock,
+        )
+
     # What goes between the rooms, each in the thread of the room that sends it.
 
     def _picture(self, event_id: UUID) -> bytes | None:
@@ -226,6 +245,13 @@ class House:
         """Presence wants a camera looked at closely, or no longer. Must not block."""
         self._capture.attend(attention)
         self._pool.attend(attention)
+
+    def on_mark(self, event: OccupancyEvent) -> None:
+        """An operator said of an event whether it was right; in a thread of the web server."""
+        if self._learning is not None:
+            kind = KINDS[event.mark] if event.mark else None
+            picture = self.book.snapshot(event.id) if kind else None
+            self._learning.on_mark(kind, (event.camera, event.zone), str(event.id), picture)
 
     def _on_committed(self, commit: Commit) -> None:
         """The database has a message; in the writer's thread."""

@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 
 from monitor.clock import Clock, SystemClock
 from monitor.config import MonitorConfig
+from monitor.config.web import exposure
 from monitor.daemon.handle import Handle, handle_path
 from monitor.daemon.house import House
 from monitor.daemon.record import note_configuration
@@ -111,8 +112,16 @@ class Daemon:
         stack.callback(rooms.jobs.stop)
         rooms.jobs.start()
         if server is not None:
-            app = create_app(house.status, house.book, intake=rooms.alerts.intake, memory=engine)
-            server.start(app)
+            server.start(
+                create_app(
+                    house.status,
+                    house.book,
+                    house.keeper,
+                    intake=rooms.alerts.intake,
+                    memory=engine,
+                    on_mark=house.on_mark,
+                )
+            )
         rooms.recollection.load()
         stack.callback(rooms.recollection.save)
         stack.callback(rooms.presence.checkpoint)
@@ -145,7 +154,9 @@ class Daemon:
         web = self._config.web
         if not web.enabled:
             return None
-        server = WebServer(web.host, web.port)
+        if danger := exposure(web):
+            log.warning("THE WEB PORT IS NOT SAFE", what=danger[0], remedy=danger[1])
+        server = WebServer(web.host, web.port, tls=web.tls, trusted_proxies=web.trusted_proxies)
         stack.callback(server.stop)
         return server
 

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, ColumnExpressionArgument, Engine, exists, 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from monitor.errors import UsageError
+from monitor.errors import NotFoundError, UsageError
 from monitor.events.database import explain, writing
 from monitor.events.models import Hold, OccupancyEvent
 from monitor.storage import audit
@@ -33,7 +33,7 @@ def hold(engine: Engine, event_id: UUID, *, who: str, why: str, now: datetime) -
         raise UsageError("a hold needs a reason", remedy="say --why TEXT")
     with _transaction(engine) as session:
         if session.get(OccupancyEvent, event_id, with_for_update=True) is None:
-            raise UsageError(f"there is no event {event_id}", remedy="`events list` shows them")
+            raise NotFoundError(f"there is no event {event_id}", remedy="`events list` shows them")
         standing = session.get(Hold, event_id)
         if standing is not None:
             raise UsageError(
@@ -51,7 +51,7 @@ def release(engine: Engine, event_id: UUID, *, who: str, why: str, now: datetime
     with _transaction(engine) as session:
         standing = session.get(Hold, event_id)
         if standing is None:
-            raise UsageError(f"event {event_id} is not held", remedy="`events held` lists holds")
+            raise NotFoundError(f"event {event_id} is not held", remedy="`events held` lists holds")
         session.delete(standing)
         _note(session, "release", event_id, who=who, why=why, now=now)
 

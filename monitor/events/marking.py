@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from monitor.errors import UsageError
+from monitor.errors import NotFoundError
 from monitor.events.database import explain, writing
 from monitor.events.marks import Mark
 from monitor.events.models import OccupancyEvent
@@ -21,13 +21,15 @@ def set_mark(
 ) -> OccupancyEvent:
     """Mark an event, or with None take the mark back; returns the event.
 
-    Raises UsageError when there is no such event, DatabaseError.
+    Raises NotFoundError when there is no such event, DatabaseError.
     """
     try:
         with Session(writing(engine), expire_on_commit=False) as session, session.begin():
             event = session.get(OccupancyEvent, event_id, with_for_update=True)
             if event is None:
-                raise UsageError(f"there is no event {event_id}", remedy="`events list` shows them")
+                raise NotFoundError(
+                    f"there is no event {event_id}", remedy="`events list` shows them"
+                )
             if event.mark is not mark:
                 before = event.mark.value if event.mark else None
                 event.mark, event.updated_at = mark, now

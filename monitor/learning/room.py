@@ -53,7 +53,9 @@ class LearningStats:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    kind: Kind
+    """A picture to keep; without a kind, one to drop."""
+
+    kind: Kind | None
     place: Place
     name: str
     shown: Frame | bytes
@@ -136,6 +138,11 @@ class LearningRoom:
         name = _name(score.frame.stamp.utc, score.zone, "known", score.value)
         self._put(_Job(kind, (score.camera, score.zone), name, score.frame))
 
+    def on_mark(self, kind: Kind | None, place: Place, name: str, snapshot: bytes | None) -> None:
+        """Keep the snapshot of an event that somebody marked, or drop it when `kind` is None."""
+        if kind is None or snapshot is not None:
+            self._put(_Job(kind, place, name, snapshot or b""))
+
     def _heard(self, message: Transition) -> _Job | None:
         place = message.camera, message.zone
         with self._lock:
@@ -186,9 +193,12 @@ class LearningRoom:
 
     def _write(self, job: _Job) -> None:
         camera, zone = job.place
-        shown = job.shown
-        data = zone_jpeg(shown, self._cameras[camera], zone)
-        if self._folder.keep(job.kind, self._shown_as.get(camera, camera), job.name, data) is None:
+        folder = self._shown_as.get(camera, camera)
+        if job.kind is None:
+            self._folder.drop(folder, job.name)
+            return
+        data = zone_jpeg(job.shown, self._cameras[camera], zone)
+        if self._folder.keep(job.kind, folder, job.name, data) is None:
             self._refused += 1
             return
         self._kept += 1

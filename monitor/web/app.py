@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import FastAPI, HTTPException, Query, Response
+from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CollectorRegistry
@@ -21,12 +21,18 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import monitor
+from monitor.events.models import OccupancyEvent
+from monitor.web.acts import add_acts
 from monitor.web.alerts import add_alerts
+from monitor.web.doorkeeper import Doorkeeper, Visitor
+from monitor.web.errors import add_errors
 from monitor.web.feed import Feed, to_json
+from monitor.web.gate import Gate
 from monitor.web.health import Health, liveness, readiness
 from monitor.web.intake import RestIntake, add_intake
 from monitor.web.memory import add_memory
 from monitor.web.metrics import StatusCollector
+from monitor.web.signin import add_signin, visitor_of
 from monitor.web.status import EventBook, MonitorStatus
 
 _STATIC = Path(__file__).with_name("static")
@@ -58,18 +64,20 @@ class _SafeHeaders:
 def create_app(
     status: MonitorStatus,
     events: EventBook,
+    keeper: Doorkeeper,
     *,
     registry: CollectorRegistry | None = None,
     interval: float = 1.0,
     intake: RestIntake | None = None,
     memory: Engine | None = None,
+    on_mark: Callable[[OccupancyEvent], None] | None = None,
 ) -> FastAPI:
-    """The application over a daemon's `status` and its `events`.
+    """The application over a daemon's `status` and its `events`, for whom `keeper` lets in.
 
     `registry` may hold further metrics; the status's own are added to it. `interval`: seconds
     between two looks of the live feed. `intake` takes grants and door events, `memory` answers
-    questions to the event database, alerts included.
-    Serve it with `monitor.web.WebServer`.
+    questions to the event database, alerts included, and lets operators act; `on_mark` hears of
+    events they mark. Serve it with `monitor.web.WebServer`.
     """
     metrics = registry or CollectorRegistry()
     metrics.register(StatusCollector(status))
@@ -91,8 +99,11 @@ def create_app(
         redoc_url=None,
     )
     app.state.feed = feed
+    app.add_middleware(Gate, keeper=keeper)
     app.add_middleware(_SafeHeaders)
-    _add_health(app, status, metrics)
+    add_errors(app)
+    add_signin(app, keeper)
+    _add_health(app, status, metrics, keeper)
     _add_cameras(app, status, feed)
     _add_events(app, events)
     if intake is not None:
@@ -100,7 +111,8 @@ def create_app(
     if memory is not None:
         add_memory(app, memory)
         add_alerts(app, memory)
-    _add_dashboard(app, feed)
+        add_acts(app, memory, on_mark=on_mark)
+    _add_dashboard(app, feed, keeper)
     return app
 
 
@@ -112,14 +124,19 @@ def _health_response(health: Health) -> Response:
     return _json(asdict(health), 200 if health.ok else 503)
 
 
-def _add_health(app: FastAPI, status: MonitorStatus, metrics: CollectorRegistry) -> None:
+def _add_health(
+    app: FastAPI, status: MonitorStatus, metrics: CollectorRegistry, keeper: Doorkeeper
+) -> None:
     @app.get("/healthz", summary="Is the process alive?")
     def healthz() -> Response:
         return _health_response(liveness(status.report()))
 
     @app.get("/readyz", summary="Is presence being watched?")
-    def readyz() -> Response:
-        return _health_response(readiness(status.report()))
+    def readyz(request: Request) -> Response:
+        health = readiness(status.report())
+        if keeper.config.closed and visitor_of(request) is None:
+            health = replace(health, reasons=())  # they name cameras
+        return _health_response(health)
 
     @app.get("/metrics", summary="Prometheus metrics")
     def scrape() -> Response:
@@ -155,7 +172,7 @@ def _add_events(app: FastAPI, events: EventBook) -> None:
         open: bool = False,
     ) -> Response:
         if since is not None and since.tzinfo is None:
-            raise HTTPException(422, "since needs a time zone, such as 2030-01-31T08:00:00Z")
+            raise HTTPException(400, "since needs a time zone, such as 2030-01-31T08:00:00Z")
         rows = events.recent(limit=limit, camera=camera, since=since, open_only=open)
         return _json({"events": [asdict(row) for row in rows]})
 
@@ -167,14 +184,26 @@ def _add_events(app: FastAPI, events: EventBook) -> None:
         return Response(jpeg, media_type="image/jpeg")
 
 
-def _add_dashboard(app: FastAPI, feed: Feed) -> None:
+def _add_dashboard(app: FastAPI, feed: Feed, keeper: Doorkeeper) -> None:
     @app.get("/api/stream", summary="Server-sent events: cameras, health, state, event")
-    async def stream() -> StreamingResponse:
+    async def stream(request: Request) -> StreamingResponse:
+        visitor = visitor_of(request)
+        watched = _while_welcome(feed.stream(), keeper, visitor)
         headers = {"X-Accel-Buffering": "no"}
-        return StreamingResponse(feed.stream(), media_type="text/event-stream", headers=headers)
+        return StreamingResponse(watched, media_type="text/event-stream", headers=headers)
 
     @app.get("/", include_in_schema=False)
     def dashboard() -> FileResponse:
         return FileResponse(_STATIC / "index.html")
 
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
+
+
+async def _while_welcome(
+    stream: AsyncIterator[str], keeper: Doorkeeper, visitor: Visitor | None
+) -> AsyncIterator[str]:
+    """The stream until the visitor would not be let in any more."""
+    async for message in stream:
+        if not keeper.welcome(visitor):
+            return
+        yield message

@@ -9,8 +9,6 @@ from typing import Any, Protocol
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 
-from monitor.errors import DatabaseError, InputError
-
 LARGEST_BODY = 1_000_000
 """Bytes of a request; some ten thousand door events."""
 
@@ -37,13 +35,7 @@ def add_intake(app: FastAPI, intake: RestIntake) -> None:
 
     async def take(request: Request, work: Callable[[bytes], dict[str, Any]]) -> dict[str, Any]:
         _authorize(request, intake.token)
-        body = await _body(request)
-        try:
-            return await run_in_threadpool(work, body)
-        except InputError as error:
-            raise HTTPException(422, str(error)) from error
-        except DatabaseError as error:
-            raise HTTPException(503, "the database cannot be written now") from error
+        return await run_in_threadpool(work, await _body(request))
 
     @app.post("/api/door-events", summary="Badge and door events; the same twice is one")
     async def door_events(request: Request) -> dict[str, Any]:

@@ -13,10 +13,10 @@ from itertools import islice
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Query, Response
 from sqlalchemy import Engine
 
-from monitor.errors import DatabaseError, UsageError
+from monitor.errors import UsageError
 from monitor.events.coverage import coverage_gaps
 from monitor.events.moments import parse_moment
 from monitor.events.overlaps import find_overlaps
@@ -27,6 +27,7 @@ from monitor.events.ratios import occupancy_ratios, presence_days
 from monitor.events.records import event_record
 from monitor.events.stays import longest_stays
 from monitor.events.zones import zone_states
+from monitor.web.errors import known_filters
 from monitor.web.feed import to_json
 
 LARGEST = 10_000
@@ -64,16 +65,7 @@ Asked = Annotated[_Asked, Depends()]
 def add_memory(app: FastAPI, engine: Engine) -> None:
     """Add GET /api/memory/… on the event database."""
 
-    @app.exception_handler(UsageError)
-    def misunderstood(_request: Request, error: Exception) -> Response:
-        assert isinstance(error, UsageError)
-        return _answer({"detail": error.what, "remedy": error.remedy}, 422)
-
-    @app.exception_handler(DatabaseError)
-    def away(_request: Request, _error: Exception) -> Response:
-        return _answer({"detail": "the database cannot be read now"}, 503)
-
-    router = APIRouter(prefix="/api/memory")
+    router = APIRouter(prefix="/api/memory", dependencies=[Depends(known_filters)])
     _add_events(router, engine)
     _add_zones(router, engine)
     app.include_router(router)
@@ -150,8 +142,8 @@ def _lines(name: str, found: Iterable[Any], limit: int) -> Response:
     return _answer({name: lines[:limit], "more": len(lines) > limit})
 
 
-def _answer(data: dict[str, Any], status_code: int = 200) -> Response:
-    return Response(to_json(data), status_code, media_type="application/json")
+def _answer(data: dict[str, Any]) -> Response:
+    return Response(to_json(data), media_type="application/json")
 
 
 def _zone(name: str | None) -> tzinfo:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import socket
 import threading
+from collections.abc import Sequence
 
 import uvicorn
 from fastapi import FastAPI
 
+from monitor.config.web import TlsConfig
 from monitor.errors import ServiceError
 from monitor.telemetry import get_logger
 
@@ -19,11 +21,21 @@ log = get_logger(__name__)
 class WebServer:
     """Listens from construction on, answers from `start` to `stop`.
 
-    `port` 0 takes a free one; the attribute `port` says which. Raises ServiceError if the
-    address cannot be had.
+    `port` 0 takes a free one; the attribute `port` says which. With `tls` it speaks HTTPS; what
+    `trusted_proxies` say of whom they ask for is believed. Raises ServiceError if the address
+    cannot be had.
     """
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        tls: TlsConfig | None = None,
+        trusted_proxies: Sequence[str] = (),
+    ) -> None:
+        self._tls = tls
+        self._proxies = list(trusted_proxies)
         self._socket = _listen(host, port)
         self.host = host
         self.port: int = self._socket.getsockname()[1]
@@ -36,7 +48,7 @@ class WebServer:
         """Where a browser on this machine finds it."""
         local = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}  # noqa: S104
         host = local.get(self.host, f"[{self.host}]" if ":" in self.host else self.host)
-        return f"http://{host}:{self.port}"
+        return f"{'https' if self._tls else 'http'}://{host}:{self.port}"
 
     @property
     def alive(self) -> bool:
@@ -54,8 +66,13 @@ class WebServer:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=bool(self._proxies),
+            forwarded_allow_ips=self._proxies,
+            ssl_certfile=self._tls.certificate if self._tls else None,
+            ssl_keyfile=self._tls.key if self._tls else None,
             timeout_graceful_shutdown=_GRACE,
         )
+        self._load(config)
         self._app, self._server = app, uvicorn.Server(config)
         started = threading.Event()
         self._thread = threading.Thread(
@@ -69,6 +86,17 @@ class WebServer:
         raise ServiceError(
             "the web server could not start", where=self.url, remedy="the log above says why"
         )
+
+    def _load(self, config: uvicorn.Config) -> None:
+        """Read the certificate now, where what is wrong with it can be said."""
+        try:
+            config.load()
+        except OSError as error:  # ssl.SSLError is one
+            raise ServiceError(
+                f"the certificate or its key is no use: {error.strerror or error}",
+                where=str(self._tls.certificate) if self._tls else self.url,
+                remedy="web.tls needs PEM files that belong together, the key without passphrase",
+            ) from error
 
     def _run(self, server: uvicorn.Server, ended: threading.Event) -> None:
         try:

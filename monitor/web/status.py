@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from monitor.events.marks import Mark
 from monitor.messages import (
     EndReason,
     HealthCategory,
@@ -207,7 +208,10 @@ class MonitorStatus(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EventRow:
-    """An occupancy event as the API shows it; open while `ended_at` is None."""
+    """An occupancy event as the API shows it; open while `ended_at` is None.
+
+    `mark`: what an operator said of it.
+    """
 
     id: UUID
     camera: str
@@ -218,6 +222,7 @@ class EventRow:
     mean_score: float
     end_reason: EndReason | None
     has_snapshot: bool
+    mark: Mark | None = None
 
 
 class EventBook(Protocol):

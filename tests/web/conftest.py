@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -16,8 +17,9 @@ from monitor.web import (
     WriterStatus,
     create_app,
 )
+from monitor.web.doorkeeper import Doorkeeper
 
-from .fakes import NOON, FakeDaemon, camera
+from .fakes import NOON, FakeDaemon, camera, doorkeeper
 
 
 @pytest.fixture
@@ -35,19 +37,25 @@ def daemon() -> FakeDaemon:
 
 
 @pytest.fixture
-def server(daemon: FakeDaemon) -> Iterator[WebServer]:
+def keeper(tmp_path: Path) -> Doorkeeper:
+    """Lets everybody look."""
+    return doorkeeper(tmp_path)
+
+
+@pytest.fixture
+def server(daemon: FakeDaemon, keeper: Doorkeeper) -> Iterator[WebServer]:
     """The real server on a free port, looking twenty times a second."""
     server = WebServer("127.0.0.1", 0)
-    server.start(create_app(daemon, daemon, interval=0.05))
+    server.start(create_app(daemon, daemon, keeper, interval=0.05))
     yield server
     assert server.stop()
 
 
 @pytest.fixture
-def client(engine: Engine, daemon: FakeDaemon) -> Iterator[httpx.Client]:
+def client(engine: Engine, daemon: FakeDaemon, keeper: Doorkeeper) -> Iterator[httpx.Client]:
     """Asks a server with the memory of the test file's own fixture `engine`."""
     server = WebServer("127.0.0.1", 0)
-    server.start(create_app(daemon, daemon, memory=engine))
+    server.start(create_app(daemon, daemon, keeper, memory=engine))
     with httpx.Client(base_url=server.url) as client:
         yield client
     server.stop()

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID
 
+from monitor.clock import SystemClock
+from monitor.config import WebConfig
 from monitor.messages import EndReason, OutageReason, PresenceState
 from monitor.web import (
     CameraStatus,
@@ -14,6 +17,8 @@ from monitor.web import (
     StatusReport,
     ZoneStatus,
 )
+from monitor.web.doorkeeper import Doorkeeper, Note
+from monitor.web.sessions import Sessions
 
 NOON = datetime(2031, 5, 4, 12, 0, tzinfo=UTC)
 JPEG = b"\xff\xd8\xff\xe0picture\xff\xd9"
@@ -94,3 +99,19 @@ class FakeDaemon:
 
     def change(self, **changes: object) -> None:
         self.current = replace(self.current, **changes)  # type: ignore[arg-type]
+
+
+@dataclass
+class Notes:
+    """Takes the place of the audit log."""
+
+    entries: list[tuple[str, str, str, dict[str, str]]] = field(default_factory=list)
+
+    def __call__(self, *, actor: str, action: str, subject: str, details: dict[str, str]) -> None:
+        self.entries.append((actor, action, subject, details))
+
+
+def doorkeeper(folder: Path, web: WebConfig | None = None, note: Note | None = None) -> Doorkeeper:
+    """A doorkeeper; by default everybody may look."""
+    sessions = Sessions(folder / "monitor.db.logins")
+    return Doorkeeper(web or WebConfig(), sessions, note=note or Notes(), clock=SystemClock())

@@ -11,6 +11,7 @@ import pytest
 
 from monitor.errors import ServiceError
 from monitor.web import WebServer, create_app
+from monitor.web.doorkeeper import Doorkeeper
 
 from .fakes import FakeDaemon
 
@@ -49,11 +50,11 @@ def test_host_that_is_not_here(host: str) -> None:
         WebServer(host, 0)
 
 
-def test_requests_wait_until_start_and_threads_end(daemon: FakeDaemon) -> None:
+def test_requests_wait_until_start_and_threads_end(daemon: FakeDaemon, keeper: Doorkeeper) -> None:
     before = threading.active_count()
     server = WebServer("0.0.0.0", 0)
     assert server.url == f"http://127.0.0.1:{server.port}"
-    server.start(create_app(daemon, daemon))
+    server.start(create_app(daemon, daemon, keeper))
     assert server.alive
     assert httpx.get(f"{server.url}/healthz").status_code == 200
     assert server.stop()
@@ -63,18 +64,18 @@ def test_requests_wait_until_start_and_threads_end(daemon: FakeDaemon) -> None:
     again.stop()
 
 
-def test_ipv6_loopback(daemon: FakeDaemon) -> None:
+def test_ipv6_loopback(daemon: FakeDaemon, keeper: Doorkeeper) -> None:
     try:
         server = WebServer("::1", 0)
     except ServiceError:
         pytest.skip("this machine has no IPv6")
-    server.start(create_app(daemon, daemon))
+    server.start(create_app(daemon, daemon, keeper))
     assert httpx.get(f"{server.url}/healthz").status_code == 200
     assert server.stop()
 
 
-def test_an_application_that_cannot_start(daemon: FakeDaemon) -> None:
-    app = create_app(daemon, daemon)
+def test_an_application_that_cannot_start(daemon: FakeDaemon, keeper: Doorkeeper) -> None:
+    app = create_app(daemon, daemon, keeper)
 
     def fail(_app: object) -> None:
         raise RuntimeError("no lifespan today")
