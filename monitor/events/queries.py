@@ -8,9 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Engine,
     Select,
@@ -105,11 +107,9 @@ def find_events(engine: Engine, wanted: EventFilter) -> Page:
     """
     try:
         with Session(reading(engine), expire_on_commit=False) as session:
-            query = select(OccupancyEvent).where(*conditions_of(session, wanted))
-            key = OccupancyEvent.started_at, OccupancyEvent.id
-            order = key if wanted.oldest_first else tuple(each.desc() for each in key)
-            query = query.order_by(*order).limit(wanted.limit + 1)
-            found = session.scalars(query).all()
+            asked = ask(session, wanted)
+            query = _page(asked.conditions, oldest_first=wanted.oldest_first)
+            found = session.scalars(query, asked.values | {"rows": wanted.limit + 1}).all()
     except SQLAlchemyError as error:
         raise explain(error, engine.url) from error
     events, more = found[: wanted.limit], len(found) > wanted.limit
@@ -149,50 +149,58 @@ def known_zones(engine: Engine, camera: str | None = None) -> list[Place]:
         raise explain(error, engine.url) from error
 
 
-def conditions_of(session: Session, wanted: EventFilter) -> list[ColumnElement[bool]]:
+class Asked(NamedTuple):
+    """A filter in SQL: the names of its conditions, and the values they are run with."""
+
+    conditions: tuple[str, ...]
+    values: dict[str, Any]
+
+    @property
+    def clauses(self) -> list[ColumnElement[bool]]:
+        """The conditions for a `where`."""
+        return [_CONDITIONS[name] for name in self.conditions]
+
+
+def ask(session: Session, wanted: EventFilter) -> Asked:
     """The filter in SQL; what `overlapping` and `moment` reach back to is looked up first."""
-    event = OccupancyEvent
-    conditions: list[ColumnElement[bool]] = []
-    if wanted.camera is not None:
-        conditions.append(event.camera == wanted.camera)
-    if wanted.zone is not None:
-        conditions.append(event.zone == wanted.zone)
-    if wanted.open_only:
-        conditions.append(event.is_open == 1)
+    given: dict[str, Any] = {"camera": wanted.camera, "zone": wanted.zone, "until": wanted.until}
     if wanted.moment is not None:
-        conditions += _going_on(session, wanted, wanted.moment)
-        conditions.append(event.started_at <= wanted.moment)
+        given |= _going_on(session, wanted, wanted.moment) | {"latest": wanted.moment}
     elif wanted.overlapping and wanted.since is not None:
-        conditions += _going_on(session, wanted, wanted.since)
-    elif wanted.since is not None:
-        conditions.append(event.started_at >= wanted.since)
-    if wanted.until is not None:
-        conditions.append(event.started_at < wanted.until)
-    if wanted.ungranted:
-        conditions.append(~_granted())
+        given |= _going_on(session, wanted, wanted.since)
+    else:
+        given["since"] = wanted.since
+    values = {name: value for name, value in given.items() if value is not None}
+    names = [*values]
+    names += ["open_only"] * wanted.open_only + ["ungranted"] * wanted.ungranted
     if wanted.after is not None:
-        conditions += _after(wanted.after, oldest_first=wanted.oldest_first)
-    return conditions
+        names.append("later" if wanted.oldest_first else "earlier")
+        values |= _read_cursor(wanted.after)
+    return Asked(tuple(names), values)
 
 
-def _going_on(session: Session, wanted: EventFilter, moment: datetime) -> list[ColumnElement[bool]]:
+@cache
+def _page(conditions: tuple[str, ...], *, oldest_first: bool) -> Select[OccupancyEvent]:
+    """Made once for each kind of question: making it takes a tenth of the time of asking."""
+    key = OccupancyEvent.started_at, OccupancyEvent.id
+    order = key if oldest_first else tuple(each.desc() for each in key)
+    clauses = Asked(conditions, {}).clauses
+    return select(OccupancyEvent).where(*clauses).order_by(*order).limit(bindparam("rows"))
+
+
+def _going_on(session: Session, wanted: EventFilter, moment: datetime) -> dict[str, datetime]:
     """Not over at `moment`, with a bound that keeps the search from reaching back for ever.
 
     Events of one zone do not overlap, so of those that started before the moment only the last
     one of each zone can still go on: the earliest such start bounds all of them.
     """
-    event = OccupancyEvent
     parameters = wanted.where.values(moment) | {"moment": moment}
     bound = session.scalar(_earliest_going_on(wanted.where.kind), parameters)
-    return [
-        event.started_at >= (bound or moment),
-        or_(event.ended_at.is_(None), event.ended_at > moment),
-    ]
+    return {"since": bound or moment, "moment": moment}
 
 
 @cache
 def _earliest_going_on(kind: tuple[bool, bool]) -> Select[datetime]:
-    """Made once for each kind of question: making it costs more than asking."""
     last = last_rows(OccupancyEvent, kind, ("started_at", "ended_at")).subquery()
     moment = bindparam("moment", type_=OccupancyEvent.ended_at.type)
     going_on = or_(last.c.ended_at.is_(None), last.c.ended_at > moment)
@@ -215,16 +223,30 @@ def _granted() -> ColumnElement[bool]:
     )
 
 
-def _after(cursor: str, *, oldest_first: bool) -> list[ColumnElement[bool]]:
-    """What follows the page's last event; the first condition lets the index be entered there."""
-    event, (started, event_id) = OccupancyEvent, _read_cursor(cursor)
-    if oldest_first:
-        later = event.started_at > started
-        tie = and_(event.started_at == started, event.id > event_id)
-        return [event.started_at >= started, or_(later, tie)]
-    earlier = event.started_at < started
-    tie = and_(event.started_at == started, event.id < event_id)
-    return [event.started_at <= started, or_(earlier, tie)]
+def _conditions() -> dict[str, ColumnElement[bool]]:
+    """By the name of their value. Those that follow the page's last event begin with one that
+    lets the index be entered there."""
+    event = OccupancyEvent
+    started: BindParameter[datetime] = bindparam("page_started")
+    event_id: BindParameter[UUID] = bindparam("page_id")
+    tie = event.started_at == started
+    later = or_(event.started_at > started, and_(tie, event.id > event_id))
+    earlier = or_(event.started_at < started, and_(tie, event.id < event_id))
+    return {
+        "camera": event.camera == bindparam("camera"),
+        "zone": event.zone == bindparam("zone"),
+        "since": event.started_at >= bindparam("since"),
+        "latest": event.started_at <= bindparam("latest"),
+        "until": event.started_at < bindparam("until"),
+        "moment": or_(event.ended_at.is_(None), event.ended_at > bindparam("moment")),
+        "open_only": event.is_open == 1,
+        "ungranted": ~_granted(),
+        "later": and_(event.started_at >= started, later),
+        "earlier": and_(event.started_at <= started, earlier),
+    }
+
+
+_CONDITIONS = _conditions()
 
 
 def _cursor(event: OccupancyEvent) -> str:
@@ -232,14 +254,14 @@ def _cursor(event: OccupancyEvent) -> str:
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def _read_cursor(cursor: str) -> tuple[datetime, UUID]:
+def _read_cursor(cursor: str) -> dict[str, Any]:
     try:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
         started, _, event_id = text.partition(" ")
         moment = datetime.fromisoformat(started)
         if moment.tzinfo is None:
             raise ValueError("naive")
-        return moment, UUID(event_id)
+        return {"page_started": moment, "page_id": UUID(event_id)}
     except (ValueError, binascii.Error) as error:
         raise UsageError(
             "the page mark cannot be read", remedy="use the `next` of the page before"

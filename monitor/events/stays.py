@@ -17,7 +17,7 @@ from monitor.events.coverage import seen_until
 from monitor.events.database import explain, reading
 from monitor.events.models import Coverage, OccupancyEvent
 from monitor.events.places import Place, Where, last_rows
-from monitor.events.queries import EventFilter, all_events, conditions_of
+from monitor.events.queries import EventFilter, all_events, ask
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +75,14 @@ def longest_stays(engine: Engine, wanted: EventFilter, now: datetime) -> list[St
     if not wanted.open_only:
         try:
             with Session(reading(engine), expire_on_commit=False) as session:
+                asked = ask(session, wanted)
                 query = (
                     select(event)
-                    .where(*conditions_of(session, wanted), event.ended_at.is_not(None))
+                    .where(*asked.clauses, event.ended_at.is_not(None))
                     .order_by(_seconds_between(event.started_at, event.ended_at).desc())
                     .limit(wanted.limit)
                 )
-                ended = session.scalars(query).all()
+                ended = session.scalars(query, asked.values).all()
                 stays += [Stay(each, each.ended_at or ends.of(each)) for each in ended]
         except SQLAlchemyError as error:
             raise explain(error, engine.url) from error

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import sqlite3
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,12 @@ from sqlalchemy.exc import (
     DataError,
     DBAPIError,
     IntegrityError,
+    InvalidatePoolError,
     NoSuchModuleError,
     SQLAlchemyError,
     StatementError,
 )
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from monitor.errors import DatabaseError
 from monitor.telemetry import redact
@@ -33,6 +37,9 @@ NETWORK_TIMEOUT = 30.0
 
 MIGRATION_TIMEOUT = 4 * 3600.0
 """Seconds it may stay silent while it rebuilds an index of a large table."""
+
+PING_AFTER = 1.0
+"""Seconds a connection lies idle before it is asked whether it still lives when taken up again."""
 
 _DRIVERS = {
     "postgresql": "postgresql+psycopg",
@@ -126,7 +133,6 @@ def open_database(
         engine = create_engine(
             parsed,
             connect_args=_connect_args(parsed, patience),
-            pool_pre_ping=path is None,
             json_serializer=partial(json.dumps, default=str, ensure_ascii=False),
         )
     except (NoSuchModuleError, ModuleNotFoundError) as error:
@@ -139,6 +145,9 @@ def open_database(
     if path is not None:
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+    else:
+        event.listen(engine, "checkin", _note_idle)
+        event.listen(engine, "checkout", partial(_ping_idle, engine))
     if parsed.get_driver_name() == "psycopg":
         event.listen(engine, "do_connect", partial(_connect_postgresql, patience))
     try:
@@ -256,6 +265,23 @@ def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
+
+
+def _note_idle(_connection: object, record: ConnectionPoolEntry) -> None:
+    record.info["idle_since"] = time.monotonic()
+
+
+def _ping_idle(
+    engine: Engine, connection: Any, record: ConnectionPoolEntry, _proxy: object
+) -> None:
+    """As the pool's own ping before each use, which costs a round trip each time."""
+    since = record.info.get("idle_since", math.inf)  # a new one has just been connected
+    if time.monotonic() - since < PING_AFTER:
+        return
+    try:
+        engine.dialect.do_ping(connection)
+    except engine.dialect.loaded_dbapi.Error as error:
+        raise InvalidatePoolError from error  # the pool connects anew
 
 
 def _connect_postgresql(

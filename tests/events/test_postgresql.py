@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from unittest.mock import Mock
 
 import pytest
 from sqlalchemy import text
@@ -10,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from monitor.events.database import explain, open_database, parse_url, reading
 from monitor.events.queries import EventFilter, find_events
+from monitor.storage import database
 
 from .servers import PostgreSQL
 
@@ -57,4 +59,34 @@ def test_times_come_in_utc_whatever_the_server_says(url: str) -> None:
     engine = open_database(url)
     with engine.connect() as connection:
         assert connection.scalar(text("SHOW timezone")) == "UTC"
+    engine.dispose()
+
+
+def test_a_connection_the_server_ended_is_replaced(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "PING_AFTER", 0.0)
+    engine, other = open_database(url), open_database(url)
+    with engine.connect() as connection:
+        backend = connection.scalar(text("SELECT pg_backend_pid()"))
+    with reading(other).connect() as connection:
+        assert connection.scalar(text(f"SELECT pg_terminate_backend({backend}, 10000)"))
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT 1")) == 1
+    engine.dispose()
+    other.dispose()
+
+
+def test_a_connection_in_use_is_not_asked_each_time(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = open_database(url)
+    ping = Mock(wraps=engine.dialect.do_ping)
+    monkeypatch.setattr(engine.dialect, "do_ping", ping)
+    for _ in range(5):
+        find_events(engine, EventFilter())
+    ping.assert_not_called()
+    monkeypatch.setattr(database, "PING_AFTER", 0.0)
+    find_events(engine, EventFilter())
+    ping.assert_called_once()
     engine.dispose()
