@@ -121,9 +121,9 @@ class Photographer:
     def _keyframe(self, source: Source) -> VideoFrame | None:
         """The first whole picture; None if it is not wanted any more."""
         deadline = time.monotonic() + PATIENCE
-        with opened(source) as (container, stream, _timed):
-            stream.codec_context.skip_frame = "NONKEY"
-            for packet in container.demux(stream):
+        with opened(source) as video:
+            video.stream.codec_context.skip_frame = "NONKEY"
+            for packet in video.container.demux(video.stream):
                 for decoded in packet.decode():
                     if not decoded.is_corrupt:
                         return decoded

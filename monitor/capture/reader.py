@@ -12,7 +12,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from monitor.capture.backoff import backoff_delay
-from monitor.capture.composing import Composer, fingerprint, seconds_of
+from monitor.capture.composing import Composer, fingerprint
 from monitor.capture.decoding import Decoder
 from monitor.capture.economy import Economy, Pick
 from monitor.capture.failures import Failure, SourceLostError, explain
@@ -200,13 +200,14 @@ class Reader:
 
     def _receive(self, packet: Packet[VideoStream], source: OpenSource, session: _Session) -> Stamp:
         """Take note of a packet, in its time if the file is paced; when it arrived."""
+        arrived = self._clock.now()
         if packet.size:
-            dts = seconds_of(packet.dts, packet.time_base) if source.timed else None
-            session.receive(dts, self._clock.now().monotonic)
+            session.receive(source.seconds(packet.dts), arrived.monotonic)
         if self._source.paced:
             self._status.waiting()
-            self._stop.wait(session.early(self._clock.now().monotonic))
-        arrived = self._status.received(session.fps)
+            self._stop.wait(session.early(arrived.monotonic))
+            arrived = self._clock.now()
+        self._status.received(arrived, session.fps)
         live = self._source.kind is not SourceKind.FILE
         if live and session.lag.too_late(session.seconds, arrived.monotonic):
             raise SourceLostError(_BEHIND)
@@ -214,7 +215,7 @@ class Reader:
 
     def _picture(self, pick: Pick, source: OpenSource, session: _Session) -> None:
         picture = pick.picture
-        pts = seconds_of(picture.pts, picture.time_base) if source.timed else None
+        pts = source.seconds(picture.pts)
         seconds = session.advance(pts, pick.arrived.monotonic)
         before = self._status.stats()
         due = pick.wanted and session.sampler.due(seconds)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -79,6 +80,17 @@ class OpenSource(NamedTuple):
     stream: VideoStream
     timed: bool
     """Whether its PTS mean anything."""
+    tick: Fraction
+    """Seconds of one step of its time stamps."""
+
+    def seconds(self, stamp: int | None) -> float | None:
+        """A packet's or picture's time stamp in seconds; None if it has none that means anything.
+
+        PyAV would make a Fraction for every packet, and multiply by it.
+        """
+        if stamp is None or not self.timed:
+            return None
+        return stamp * self.tick.numerator / self.tick.denominator
 
 
 def source_of(config: SourceConfig) -> Source:
@@ -130,7 +142,8 @@ def opened(source: Source) -> Iterator[OpenSource]:
         try:
             stream = _video(container)
             if stream is not None:
-                yield OpenSource(container, stream, _timed(source, container))
+                tick = stream.time_base or Fraction(1)
+                yield OpenSource(container, stream, _timed(source, container), tick)
                 return
         finally:
             container.close()

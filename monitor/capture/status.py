@@ -98,6 +98,12 @@ class Status:
         self._changed: float | None = None
         self._lock = threading.Lock()
         self._stats = ReaderStats(ReaderState.IDLE, None, "", clock.now())
+        # What changes with every packet: a copy of the record for each took longer than all else.
+        self._received = self._corrupt = 0
+        self._fps: float | None = None
+        self._group: float | None = None
+        self._lag = 0.0
+        self._dense = False
         self._seen: Stamp | None = None
         self._packet: float | None = None
         self._dark = False
@@ -110,7 +116,15 @@ class Status:
     def stats(self) -> ReaderStats:
         """A consistent copy."""
         with self._lock:
-            return self._stats
+            return replace(
+                self._stats,
+                frames_received=self._received,
+                frames_corrupt=self._corrupt,
+                fps=self._fps,
+                group=self._group,
+                lag=self._lag,
+                dense=self._dense,
+            )
 
     def connecting(self) -> None:
         """A try to open the source begins."""
@@ -127,23 +141,19 @@ class Status:
             if self._enter(ReaderState.STOPPED):
                 self._stats = replace(self._stats, reason=OutageReason.STOPPED, detail="")
 
-    def received(self, fps: float | None) -> Stamp:
-        """A packet came, of a stream with that many a second. When that was."""
+    def received(self, now: Stamp, fps: float | None) -> None:
+        """A packet came at `now`, of a stream with that many a second."""
         with self._lock:
-            now = self._clock.now()
             self._packet = now.monotonic
             self._waiting = False
-            total = self._stats.frames_received + 1
-            self._stats = replace(self._stats, frames_received=total, fps=fps)
-            return now
+            self._received += 1
+            self._fps = fps
 
     def worked(self, *, corrupt: int, group: float | None, lag: float, dense: bool) -> None:
         """A packet was dealt with; `corrupt`: how many more pictures are damaged."""
         with self._lock:
-            total = self._stats.frames_corrupt + corrupt
-            self._stats = replace(
-                self._stats, frames_corrupt=total, group=group, lag=lag, dense=dense
-            )
+            self._corrupt += corrupt
+            self._group, self._lag, self._dense = group, lag, dense
 
     def looked(self, mark: int) -> bool:
         """A picture was looked at, `mark` tells it from others; whether the camera is alive.

@@ -37,14 +37,14 @@ def status(clock: Clock) -> Status:
     return Status("cam", clock)
 
 
-def see(status: Status) -> None:
-    status.received(25.0)
+def see(status: Status, now: Stamp) -> None:
+    status.received(now, 25.0)
     status.decoded("h264", 320, 240)
 
 
 def test_an_outage_is_told_once_with_its_first_reason(status: Status, clock: Clock) -> None:
     status.connecting()
-    see(status)
+    see(status, clock.now())
     seen = clock.now()
     clock.seconds = 9.0
     outage = status.lost(ReaderState.BACKOFF, TIMEOUT)
@@ -54,7 +54,7 @@ def test_an_outage_is_told_once_with_its_first_reason(status: Status, clock: Clo
     assert status.lost(ReaderState.BACKOFF, REFUSED) is None
     assert status.stats().reason is OutageReason.REFUSED  # what is wrong now
     status.connecting()
-    see(status)
+    see(status, clock.now())
     assert status.stats().state is ReaderState.STREAMING
     assert status.lost(ReaderState.BACKOFF, REFUSED) is not None
 
@@ -63,7 +63,7 @@ def test_the_watchdog_speaks_first_and_the_reader_keeps_silent(
     status: Status, clock: Clock
 ) -> None:
     status.connecting()
-    see(status)
+    see(status, clock.now())
     clock.seconds = 4.0
     assert status.overdue(5.0, 5.0) is None
     clock.seconds = 5.1
@@ -75,10 +75,10 @@ def test_the_watchdog_speaks_first_and_the_reader_keeps_silent(
 
 def test_a_stalled_camera_that_goes_on_is_streaming(status: Status, clock: Clock) -> None:
     status.connecting()
-    see(status)
+    see(status, clock.now())
     clock.seconds = 6.0
     status.overdue(5.0, 5.0)
-    see(status)
+    see(status, clock.now())
     assert status.stats().state is ReaderState.STREAMING
     clock.seconds = 12.0
     assert status.overdue(5.0, 5.0) is not None
@@ -97,16 +97,16 @@ def test_a_first_picture_may_take_both_timeouts(status: Status, clock: Clock) ->
 @pytest.mark.parametrize(
     ("prepare", "reason"),
     [
-        (lambda status: None, OutageReason.TIMEOUT),
-        (lambda status: status.received(25.0), OutageReason.CORRUPT),
-        (lambda status: status.busy(True), OutageReason.LAGGING),
+        (lambda status, now: None, OutageReason.TIMEOUT),
+        (lambda status, now: status.received(now, 25.0), OutageReason.CORRUPT),
+        (lambda status, now: status.busy(True), OutageReason.LAGGING),
     ],
 )
 def test_the_watchdog_says_why(status: Status, clock: Clock, prepare, reason) -> None:
     status.connecting()
-    see(status)
+    see(status, clock.now())
     clock.seconds = 6.0
-    prepare(status)
+    prepare(status, clock.now())
     outage = status.overdue(5.0, 5.0)
     assert outage is not None
     assert outage.reason is reason
@@ -114,21 +114,21 @@ def test_the_watchdog_says_why(status: Status, clock: Clock, prepare, reason) ->
 
 def test_a_paced_file_is_not_overdue_while_it_waits(status: Status, clock: Clock) -> None:
     status.connecting()
-    see(status)
+    see(status, clock.now())
     status.waiting()
     clock.seconds = 6.0
     assert status.overdue(5.0, 5.0) is None
-    see(status)
+    see(status, clock.now())
     clock.seconds = 12.0
     assert status.overdue(5.0, 5.0) is not None
 
 
 def test_a_policy_that_leaves_pictures_out_is_patient(status: Status, clock: Clock) -> None:
     status.connecting()
-    see(status)
+    see(status, clock.now())
     status.patience = 30.0
     clock.seconds = 29.0
-    status.received(25.0)
+    status.received(clock.now(), 25.0)
     assert status.overdue(5.0, 5.0) is None
     clock.seconds = 34.5  # but silence is silence
     outage = status.overdue(5.0, 5.0)
@@ -141,7 +141,7 @@ def test_a_frozen_camera_stays_so_until_its_picture_changes(clock: Clock) -> Non
     status.connecting()
     for second in range(62):
         clock.seconds = float(second)
-        see(status)
+        see(status, clock.now())
         alive = status.looked(7)
         assert alive == (second <= 60)
     outage = status.overdue(5.0, 5.0)
@@ -149,22 +149,22 @@ def test_a_frozen_camera_stays_so_until_its_picture_changes(clock: Clock) -> Non
     assert (outage.reason, outage.stamp.monotonic) == (OutageReason.FROZEN, 60.0)
     status.lost(ReaderState.BACKOFF, FROZEN)
     status.connecting()
-    see(status)
+    see(status, clock.now())
     assert not status.looked(7)
     assert status.stats().state is ReaderState.CONNECTING
     clock.seconds = 90.0
-    status.received(25.0)
+    status.received(clock.now(), 25.0)
     assert status.overdue(5.0, 5.0) is None  # told already
     assert status.stats().reason is OutageReason.FROZEN
     assert status.looked(8)
-    see(status)
+    see(status, clock.now())
     assert status.stats().state is ReaderState.STREAMING
 
 
 def test_a_camera_that_was_away_for_long_is_not_frozen(clock: Clock) -> None:
     status = Status("cam", clock, frozen_after=60.0)
     status.connecting()
-    see(status)
+    see(status, clock.now())
     assert status.looked(7)
     clock.seconds = 30.0
     status.lost(ReaderState.BACKOFF, TIMEOUT)
@@ -189,7 +189,7 @@ def test_only_legal_changes_and_one_outage_between_pictures(names: list[str]) ->
             case "connecting":
                 status.connecting()
             case "see":
-                see(status)
+                see(status, clock.now())
             case "backoff":
                 outage = status.lost(ReaderState.BACKOFF, REFUSED)
             case "failed":
@@ -211,9 +211,9 @@ def test_only_legal_changes_and_one_outage_between_pictures(names: list[str]) ->
             assert status.stats().reason is OutageReason.STOPPED
 
 
-def test_counts(status: Status) -> None:
+def test_counts(status: Status, clock: Clock) -> None:
     status.connecting()
-    see(status)
+    see(status, clock.now())
     status.worked(corrupt=2, group=1.0, lag=0.0, dense=False)
     status.sampled()
     status.lost(ReaderState.BACKOFF, REFUSED)
