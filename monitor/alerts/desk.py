@@ -96,6 +96,18 @@ def count_deliveries(engine: Engine, alerts: Sequence[UUID]) -> Mapping[UUID, Co
     return counts
 
 
+def last_deeds(engine: Engine, alerts: Sequence[UUID]) -> Mapping[UUID, ActionRow]:
+    """Who brought each alert into its state, where that was somebody. Raises DatabaseError."""
+    states = [AlertState.ACKNOWLEDGED.value, AlertState.CLOSED.value]
+    query = (
+        select(ActionRow)
+        .where(ActionRow.subject.in_(map(str, alerts)), ActionRow.action.in_(states))
+        .order_by(ActionRow.id)
+    )
+    with transaction(engine) as session:
+        return {UUID(row.subject): row for row in session.scalars(query)}
+
+
 def open_file(engine: Engine, text: str) -> AlertFile:
     """Everything about the alert whose id begins with `text`. Raises UsageError, DatabaseError."""
     with transaction(engine) as session:

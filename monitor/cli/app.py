@@ -29,6 +29,7 @@ from monitor.cli import (
     rules,
     run,
     upkeep,
+    web,
 )
 from monitor.config import LoggingConfig
 from monitor.errors import MonitorError
@@ -54,6 +55,7 @@ app.add_typer(grants.app, name="grants")
 db.app.add_typer(upkeep.app)
 app.add_typer(db.app, name="db")
 app.add_typer(audit.app, name="audit")
+app.add_typer(web.app, name="web")
 app.add_typer(dataset.app, name="dataset")
 app.add_typer(model.app, name="model")
 app.add_typer(replay.app)

@@ -4,6 +4,8 @@ import { loadAlerts } from "./alerts.js";
 import { cameraCount, refreshPictures, remember, showCameras, tick as tickCameras } from "./cameras.js";
 import { icon, make, setText } from "./dom.js";
 import { loadEvents, offerCameras, showEvent, tick as tickEvents } from "./events.js";
+import { ask, loadMe } from "./people.js";
+import { applyTheme, switchTheme } from "./theme.js";
 import { capital, duration, secondsSince } from "./format.js";
 
 const container = document.getElementById("cameras");
@@ -12,7 +14,7 @@ const trouble = document.getElementById("trouble");
 const WORDS = { ready: "All well", degraded: "Degraded", unready: "Not watching", lost: "No connection" };
 
 async function loadAll() {
-  const answer = await fetch("/api/cameras");
+  const answer = await ask("/api/cameras");
   if (!answer.ok) throw new Error(`status ${answer.status}`);
   const report = await answer.json();
   for (const camera of report.cameras) {
@@ -86,6 +88,8 @@ function listen() {
   on("event", showEvent);
   source.onerror = () => {
     lost = true;
+    loadMe().catch(() => {}); // signed out looks like this, too
+    if (source.readyState === EventSource.CLOSED) setTimeout(listen, 5000);
     showHealth({ verdict: "lost", reasons: [{ part: "connection", what: "the monitor does not answer; trying again" }] });
   };
   source.onopen = () => {
@@ -95,7 +99,7 @@ function listen() {
 }
 
 function start() {
-  return Promise.all([loadAll(), loadEvents(), loadAlerts()]).catch(() =>
+  return loadMe().then(() => Promise.all([loadAll(), loadEvents(), loadAlerts()])).catch(() =>
     showHealth({ verdict: "lost", reasons: [{ part: "connection", what: "the monitor does not answer" }] }));
 }
 
@@ -104,14 +108,8 @@ function keepPictures() {
   setTimeout(keepPictures, Math.max(2000, cameraCount() * 250));
 }
 
-const root = document.documentElement;
-const chosen = localStorage.getItem("theme");
-if (chosen) root.dataset.theme = chosen;
-document.getElementById("theme").addEventListener("click", () => {
-  const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-  root.dataset.theme = dark ? "light" : "dark";
-  localStorage.setItem("theme", root.dataset.theme);
-});
+applyTheme();
+document.getElementById("theme").addEventListener("click", switchTheme);
 
 start().then(listen);
 keepPictures();

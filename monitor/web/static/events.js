@@ -1,9 +1,11 @@
 // The table of events: newest first, kept up to date in place.
 
 import { make } from "./dom.js";
+import { act, ask } from "./people.js";
 import { REASONS, clockTime, dayName, duration, fullTime, secondsSince } from "./format.js";
 
 const MOST = 50;
+const MARKS = { false_alarm: "False alarm", correct: "Confirmed" };
 const rows = new Map();
 const body = document.getElementById("events");
 const empty = document.getElementById("no-events");
@@ -15,7 +17,7 @@ export async function loadEvents() {
   const query = new URLSearchParams({ limit: MOST });
   if (byCamera.value) query.set("camera", byCamera.value);
   if (openOnly.checked) query.set("open", "true");
-  const answer = await fetch(`/api/events?${query}`);
+  const answer = await ask(`/api/events?${query}`);
   if (!answer.ok) return;
   const { events } = await answer.json();
   rows.clear();
@@ -62,6 +64,7 @@ export function tick() {
 
 function build(event) {
   const where = event.zone === "frame" ? null : make("small", { textContent: event.zone });
+  const mark = event.mark ? make("span", { className: "mark", textContent: MARKS[event.mark] }) : null;
   const began = make("time", { dateTime: event.started_at, title: fullTime(event.started_at) },
     clockTime(event.started_at), make("small", { textContent: dayName(event.started_at) }));
   const lasted = make("td", { className: "number" });
@@ -76,13 +79,33 @@ function build(event) {
     ? make("span", { title: fullTime(event.ended_at) },
         REASONS[event.end_reason] ?? event.end_reason, make("small", { textContent: clockTime(event.ended_at) }))
     : make("span", { className: "ongoing", textContent: "Under way" });
-  return make("tr", { data: { id: event.id, start: event.started_at } },
+  return make("tr", { data: { id: event.id, start: event.started_at, mark: event.mark ?? "" } },
     make("td", {}, thumbnail(event)),
-    make("td", {}, event.camera, where),
+    make("td", {}, event.camera, where, mark),
     make("td", {}, began),
     lasted,
     make("td", {}, peak, event.peak_score.toFixed(3)),
-    make("td", {}, ended));
+    make("td", {}, ended),
+    make("td", { className: "acts-cell operators" }, marking(event)));
+}
+
+// False alarms are marked in place, and the mark can be taken back as easily.
+function marking(event) {
+  const button = make("button", { type: "button", className: "small",
+    textContent: event.mark ? "Undo" : "False alarm" });
+  button.title = event.mark ? `Take back "${MARKS[event.mark]}"` : "Nobody was there: calibration and training learn from it";
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    try {
+      const { mark } = await act(`/api/events/${event.id}/mark`, { mark: event.mark ? null : "false_alarm" }, "PUT");
+      showEvent({ ...event, mark });
+    } catch (error) {
+      button.disabled = false;
+      button.title = error.message;
+      button.textContent = "Failed, try again";
+    }
+  });
+  return make("div", { className: "acts" }, button);
 }
 
 function thumbnail(event) {
