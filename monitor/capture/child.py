@@ -30,6 +30,7 @@ from monitor.capture.protocol import (
 )
 from monitor.capture.room import CaptureRoom
 from monitor.clock import SystemClock
+from monitor.config import LoggingConfig
 from monitor.errors import ConfigError
 from monitor.imaging.slots import Slots
 from monitor.messages import Attention, Frame, Outage
@@ -87,6 +88,8 @@ class Child:
                     self._room.add(cameras)
             case Dropped(cameras):
                 self._room.drop(cameras)
+            case LoggingConfig():
+                configure_logging(command)
 
     def _on_frame(self, frame: Frame) -> None:
         """In the camera's thread; it waits while there are no free slots."""

@@ -107,6 +107,11 @@ class CaptureFleet:
         for lookout in self.lookouts:
             lookout.attend(attention)
 
+    def log_by(self, settings: LoggingConfig) -> None:
+        """Let the processes write their log like this from now on."""
+        for lookout in self.lookouts:
+            lookout.log_by(settings)
+
     def stats(self) -> dict[str, ReaderStats]:
         """How every reader stands, by camera."""
         return {name: each for lookout in self.lookouts for name, each in lookout.stats().items()}

@@ -130,6 +130,12 @@ class Lookout:
             (self._dense.add if attention.dense else self._dense.discard)(attention.camera)
             self._tell(attention)
 
+    def log_by(self, settings: LoggingConfig) -> None:
+        """Let the process, and those that take its place, write their log like this."""
+        with self._lock:
+            self._logging = settings
+            self._tell(settings)
+
     def stats(self) -> dict[str, ReaderStats]:
         """How its readers stood half a second ago at most, counted through all processes."""
         with self._lock:
@@ -146,7 +152,7 @@ class Lookout:
         if not self._thread.is_alive():
             self._slots.close()
 
-    def _tell(self, message: Added | Dropped | Attention) -> None:
+    def _tell(self, message: Added | Dropped | Attention | LoggingConfig) -> None:
         if self._process is not None:
             self._process.tell(message)
 

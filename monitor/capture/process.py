@@ -14,6 +14,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 
 from monitor.capture.protocol import Added, Ask, Dropped, Freed, Shown, Sighted, Standing, Task
+from monitor.config import LoggingConfig
 from monitor.config.inference import PROJECT
 from monitor.imaging.slots import Slots
 from monitor.messages import Attention, Outage, Picture
@@ -66,7 +67,7 @@ class Process:
         assert isinstance(message, Sighted | Standing | Outage)
         return message
 
-    def tell(self, message: Task | Freed | Added | Dropped | Attention) -> None:
+    def tell(self, message: Task | Freed | Added | Dropped | Attention | LoggingConfig) -> None:
         """Say something to it; to the dead, in vain."""
         with self._sending, suppress(OSError):
             if not self._ended:
