@@ -106,6 +106,8 @@ class House:
         reopened = {name: config.cameras[name] for name in (*changes.started, *changes.reopened)}
         if "logging" in changes.sections:
             configure_logging(config.logging)
+            if isinstance(self._capture, CaptureFleet):
+                self._capture.log_by(config.logging)
         self._alerts.reconfigure(config)
         self._capture.drop((*changes.stopped, *changes.reopened))
         self._presence.reconfigure(config.cameras, changes.ended, self._clock.now())
