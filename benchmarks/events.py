@@ -3,11 +3,15 @@
     python -m benchmarks.events writer                       transitions a second, put → commit
     python -m benchmarks.events queries --workspace DIR --events 100000 1000000 10000000
     python -m benchmarks.events queries --db postgresql://user:password@host/name
-    python -m benchmarks.events queries --db sqlite:///DIR/monitor.db --events 10000000 --ask-only
+    python -m benchmarks.events queries --ask-only --db URL1 URL2 --events 100000 10000000
+    python -m benchmarks.events upkeep --workspace DIR --events 10000000 --remove 100000
 
 `queries` fills the database with a made-up history (`benchmarks.history`), up to each number of
 events in turn, and asks. The database stays in the workspace, and what is there already is not
-made again. 10 million events take 6.5 GB and about a quarter of an hour.
+made again. 10 million events take 6.5 GB and about a quarter of an hour. Several databases are
+asked one after the other, each with its number of events. With several sizes the last lines tell
+how the times grew, and `--plot FILE` draws it. `upkeep` deletes the oldest events by retention and
+maintains the database while a writer commits 20 transitions a second.
 
 Each line of output is one JSON object. Processor time is given beside elapsed time: it says the
 same on a busy machine (of a database server it is left out, but for the client's part).
@@ -21,7 +25,7 @@ import os
 import random
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,6 +35,8 @@ from uuid import UUID, uuid4
 from sqlalchemy import Engine
 
 from benchmarks.history import CAMERAS, START, ZONE, camera_name, fill, known_until
+from benchmarks.load import change, quantiles
+from benchmarks.upkeep import bench_upkeep
 from monitor.clock import SystemClock
 from monitor.config import LoggingConfig
 from monitor.events.database import open_database
@@ -42,11 +48,13 @@ from monitor.events.schema import migrate
 from monitor.events.snapshots import SnapshotStore
 from monitor.events.writer import Commit, EventWriter
 from monitor.events.zones import zone_states
-from monitor.messages import EndReason, PresenceState, Summary, Transition
 from monitor.telemetry import configure_logging
 
 ASKED = 300
 """Questions of each kind; those about all cameras are fewer."""
+
+GOALS, GOAL_MS = ("camera and span of a day", "zone at a moment", "camera at a moment"), 5.0
+"""Questions that are to be answered within so many milliseconds at the 99th percentile."""
 
 JPEG = os.urandom(120_000)
 
@@ -71,24 +79,23 @@ def bench_writer(engine: Engine, folder: Path, *, snapshots: bool) -> dict[str, 
     )
     writer.start()
 
-    def change(camera: int, event_id: UUID, *, opens: bool) -> None:
+    def send(camera: int, event_id: UUID, *, opens: bool) -> None:
         put[event_id] = time.perf_counter()
-        writer.put(
-            _change(f"camera{camera}", event_id, JPEG if opens and snapshots else None, opens)
-        )
+        picture = JPEG if opens and snapshots else None
+        writer.put(change(f"camera{camera}", event_id, picture, opens=opens))
 
     count = 1000 if snapshots else 4000
     begun, worked = time.perf_counter(), time.process_time()
     for number in range(count // 2):
         event_id = uuid4()
-        change(number % CAMERAS, event_id, opens=True)
-        change(number % CAMERAS, event_id, opens=False)
+        send(number % CAMERAS, event_id, opens=True)
+        send(number % CAMERAS, event_id, opens=False)
     writer.flush(600.0)
     elapsed, worked = last - begun, time.process_time() - worked
     pictures = count / 2 / (time.perf_counter() - begun) if snapshots else 0
     took.clear()
     for number in range(400):
-        change(number % CAMERAS, uuid4(), opens=True)
+        send(number % CAMERAS, uuid4(), opens=True)
         time.sleep(0.05)
     writer.flush(60.0)
     stats = writer.stats()
@@ -99,23 +106,9 @@ def bench_writer(engine: Engine, folder: Path, *, snapshots: bool) -> dict[str, 
         "burst_transitions_per_s": round(count / elapsed),
         "transitions_per_cpu_s": round(count / worked),
         "burst_snapshots_per_s": round(pictures),
-        "put_to_commit_ms": _quantiles(took),
+        "put_to_commit_ms": quantiles(took),
         "snapshots_lost": stats.snapshots_lost,
     }
-
-
-def _change(camera: str, event_id: UUID, snapshot: bytes | None, opens: bool) -> Transition:
-    now = SystemClock().now()
-    states = PresenceState.VACANT, PresenceState.OCCUPIED
-    previous, current = states if opens else states[::-1]
-    return Transition(
-        camera, "frame", previous, current, now, now, event_id,
-        summary=Summary(0.99, 0.9, 3 if opens else 9),
-        end_reason=None if opens else EndReason.VACATED,
-        snapshot=snapshot,
-        settings={"enter_threshold": 0.8, "exit_threshold": 0.4, "enter_after": 0.6},
-        model_id="PPLCNet_x1_0-b1946ac9",
-    )  # fmt: skip
 
 
 def bench_queries(engine: Engine, count: int) -> Iterator[dict[str, Any]]:
@@ -171,8 +164,8 @@ def bench_queries(engine: Engine, count: int) -> Iterator[dict[str, Any]]:
             "events": count,
             "bytes_per_event": round(size / count),
             "question": name,
-            "ms": _quantiles(elapsed),
-            "cpu_ms": _quantiles(worked),
+            "ms": quantiles(elapsed),
+            "cpu_ms": quantiles(worked),
         }
 
 
@@ -189,40 +182,95 @@ def _bytes(engine: Engine) -> int:
         return int(connection.exec_driver_sql(size[engine.dialect.name]).scalar() or 0)
 
 
-def _quantiles(seconds: list[float]) -> dict[str, float]:
-    ordered = sorted(seconds)
-    return {
-        name: round(1000 * ordered[min(len(ordered) - 1, int(len(ordered) * share))], 2)
-        for name, share in (("p50", 0.5), ("p99", 0.99), ("max", 1.0))
-    }
+def growth(lines: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """From the smallest table to the largest: each question's times, as a factor."""
+    least, most = (pick(line["events"] for line in lines) for pick in (min, max))
+    for first in lines:
+        for last in lines:
+            if (first["events"], last["events"]) == (least, most) and (
+                first["question"] == last["question"]
+            ):
+                yield {
+                    "question": first["question"],
+                    "events": f"{least} to {most}, {most / least:g} times",
+                    **{
+                        f"{of} {name}": f"{first[of][name]} to {last[of][name]}, "
+                        f"{last[of][name] / max(first[of][name], 0.01):.2f} times"
+                        for of in ("ms", "cpu_ms")
+                        for name in ("p50", "p99")
+                    },
+                }
+
+
+def plot(lines: Sequence[dict[str, Any]], path: Path) -> None:
+    """Times against the number of events, which grows by factors."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4.5), sharey=True, layout="constrained")
+    for axis, name in zip(axes, ("p50", "p99"), strict=True):
+        for question in dict.fromkeys(line["question"] for line in lines):
+            of = [line for line in lines if line["question"] == question]
+            style = {"marker": "o"} if question in GOALS else {"marker": ".", "linewidth": 0.7}
+            axis.plot([line["events"] for line in of], [line["ms"][name] for line in of],
+                      label=question, **style)  # fmt: skip
+        axis.axhline(GOAL_MS, color="black", linestyle=":", linewidth=0.8)
+        axis.set(xscale="log", yscale="log", xlabel="events", title=f"{name}, ms")
+    axes[1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.suptitle(lines[0]["database"])
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("what", choices=("writer", "queries"))
+    parser.add_argument("what", choices=("writer", "queries", "upkeep"))
     parser.add_argument("--events", type=int, nargs="+", default=[100_000, 1_000_000])
-    parser.add_argument("--db", help="an empty database; without it a SQLite file")
+    parser.add_argument("--db", nargs="+", help="empty databases; without them a SQLite file")
     parser.add_argument("--workspace", type=Path, help="a folder; without it a new one, taken away")
     parser.add_argument("--ask-only", action="store_true", help="the history is there already")
+    parser.add_argument("--remove", type=int, default=100_000, help="events that `upkeep` deletes")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw how `queries` grow (PNG)")
     options = parser.parse_args()
+    if options.db and len(options.db) not in (1, len(options.events)):
+        parser.error("name one database, or one for each number of events")
     configure_logging(LoggingConfig(level="error"))
     with ExitStack() as stack:
         folder = options.workspace or Path(
             stack.enter_context(tempfile.TemporaryDirectory(prefix="presence-events-", dir="."))
         )
-        url = options.db or f"sqlite:///{folder}/monitor.db"
-        migrate(url)
-        engine = open_database(url)
-        stack.callback(engine.dispose)
+        urls = options.db or [f"sqlite:///{folder}/monitor.db"]
+        engines = [_open(url, stack) for url in urls]
         if options.what == "writer":
             for snapshots in (False, True):
-                print(json.dumps(bench_writer(engine, folder, snapshots=snapshots)), flush=True)
+                print(json.dumps(bench_writer(engines[0], folder, snapshots=snapshots)), flush=True)
             return
-        for count in sorted(options.events):
+        lines = []
+        for number, count in enumerate(sorted(options.events)):
+            engine = engines[number if len(engines) > 1 else 0]
             if not options.ask_only:
                 fill(engine, count)
-            for line in bench_queries(engine, count):
+            if options.what == "upkeep":
+                found = bench_upkeep(engine, folder, count, options.remove)
+            else:
+                found = bench_queries(engine, count)
+            for line in found:
                 print(json.dumps(line), flush=True)
+                lines.append(line)
+        if options.what == "queries" and len(options.events) > 1:
+            for line in growth(lines):
+                print(json.dumps(line), flush=True)
+            if options.plot:
+                plot(lines, options.plot)
+
+
+def _open(url: str, stack: ExitStack) -> Engine:
+    migrate(url)
+    engine = open_database(url)
+    stack.callback(engine.dispose)
+    return engine
 
 
 if __name__ == "__main__":
