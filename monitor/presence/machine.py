@@ -15,10 +15,11 @@ A score becomes presence in three moves:
 
 Times are back-dated to the evidence. An occupancy starts at the first raw score at or above
 `enter_threshold` of the unbroken rise that led to the first hit, because the average lags
-behind the person. It ends at its last evidence: the last raw score at or above
-`exit_threshold` before the average fell under it. The frame after that is the first that no
-longer shows anyone, so the truth lies between the two, and the earlier one is the last
-instant that was really seen. The same rule serves every way of ending.
+behind the person. If that score came from a glance, somebody came between it and the look before:
+the start is the middle of the two (at most `FARTHEST` earlier). It ends at its last evidence: the
+last raw score at or above `exit_threshold` before the average fell under it. The frame after that
+is the first that no longer shows anyone, so the truth lies between the two, and the earlier one
+is the last instant that was really seen. The same rule serves every way of ending.
 
 Not being seen: `lost` notes that a camera reports an outage. Until `max_gap` after the last
 score the zone keeps its state (pending GAP) and goes on if the camera returns, except that
@@ -47,6 +48,10 @@ from monitor.presence.reading import Reading, read
 
 TOLERANCE = 1e-6
 """Seconds forgiven in comparisons: 5 frames/s give 0.5999… where 0.6 is meant."""
+
+GLANCES, FARTHEST = 0.5, 1.0
+"""Seconds between two looks above which they are glances, and by how many the first evidence is
+moved back towards the look before it at most."""
 
 
 class Pending(StrEnum):
@@ -113,6 +118,12 @@ class ZoneState:
     def smoothed(self) -> float | None:
         """The average (mode plain) or the belief (mode evidence)."""
         return self.reading.level if self.reading is not None else None
+
+    @property
+    def calm(self) -> bool:
+        """Whether the zone is VACANT and the last score says the same."""
+        clear = self.reading is not None and self.reading.clear and not self.reading.rising
+        return self.presence is PresenceState.VACANT and self.hits is None and clear
 
     @property
     def start(self) -> Stamp | None:
@@ -250,9 +261,15 @@ def _look(state: ZoneState, observation: Observation, settings: PresenceConfig) 
         reading=reading,
         hits=_grown(state.hits, at) if reading.hit and open_to_enter else None,
         clears=_grown(state.clears, at) if reading.clear and open_to_exit else None,
-        onset=(state.onset or at) if reading.rising and open_to_enter else None,
+        onset=(state.onset or _come(state, at)) if reading.rising and open_to_enter else None,
         evidence=at if reading.present else state.evidence,
     )
+
+
+def _come(state: ZoneState, at: Stamp) -> Stamp:
+    """When somebody came who is first seen now."""
+    apart = at.since(state.seen) if state.seen is not None and state.reading is not None else 0.0
+    return at.shifted(-min(apart / 2.0, FARTHEST)) if apart > GLANCES + TOLERANCE else at
 
 
 def _grown(run: Run | None, at: Stamp) -> Run:

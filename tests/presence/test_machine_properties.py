@@ -236,6 +236,12 @@ class Reference:
             count += 1
         return count
 
+    def came(self, first: int) -> float:
+        """The middle between the first look that shows somebody and the one before."""
+        seen = self.stretch[first][0]
+        apart = seen - self.stretch[first - 1][0] if first else 0.0
+        return seen - min(apart / 2.0, 1.0) if apart > 0.5 + 1e-6 else seen
+
     def lasted(self, count: int, duration: float) -> bool:
         return self.stretch[-1][0] - self.stretch[-count][0] >= duration - 1e-6
 
@@ -285,7 +291,7 @@ class Reference:
             first = len(raw) - hits
             while first > len(raw) - self.since_change and raw[first - 1] >= config.enter_threshold:
                 first -= 1
-            self.change(OCCUPIED, self.stretch[first][0], now)
+            self.change(OCCUPIED, self.came(first), now)
         elif self.presence is OCCUPIED and clears and self.lasted(clears, config.exit_after):
             self.change(VACANT, self.evidence[-1], now, EndReason.VACATED)
         elif (
