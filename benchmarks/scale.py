@@ -2,12 +2,19 @@
 
     python -m benchmarks.scale                       1, 4 and 16 cameras, 15 s each
     python -m benchmarks.scale --cameras 1 8 32 64 --seconds 60
+    python -m benchmarks.scale --cameras 64 --processes 0 1 2 4
     python -m benchmarks.scale --reconnects 200      opens and closes one camera so often
 
 The streams come from GStreamer's RTSP server in a process of its own (`scripts/system-deps.sh`
 installs it), which is not counted. Each number of cameras is measured in a fresh process that runs
 the capture room alone, with `decode: adaptive` and nobody in sight, the state cameras are in most
-of the time. Memory is the proportional set size beyond that of a process without cameras.
+of the time; `--processes` is `capture.processes`, and what these use counts. Memory is the
+proportional set size.
+
+Whatever does not grow with the cameras is measured by a room without cameras, once before all
+others: `total(0)`. The figures a camera are (total(n) - total(0)) / n; `_quotient` is total(n) / n.
+The first camera also brings what all share, FFmpeg's code and tables for example: `_more` is what
+each camera costs beyond the run before.
 """
 
 from __future__ import annotations
@@ -15,6 +22,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -24,9 +32,9 @@ from pathlib import Path
 
 import cv2
 
-from monitor.capture import CaptureRoom, ReaderState
+from monitor.capture import CaptureFleet, ReaderState, make_capture
 from monitor.clock import SystemClock
-from monitor.config import CameraConfig
+from monitor.config import CameraConfig, CaptureConfig, LoggingConfig, LogLevel
 from monitor.messages import Frame
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,18 +46,30 @@ FPS = 15
 SIZE = (1280, 720)
 
 
-def memory_mib() -> float:
-    """Proportional set size of this process."""
-    for line in Path("/proc/self/smaps_rollup").read_text().splitlines():
+def memory_mib(pid: int | str = "self") -> float:
+    """Proportional set size of a process."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         if line.startswith("Pss:"):
             return int(line.split()[1]) / 1024
-    raise OSError("/proc/self/smaps_rollup has no Pss")
+    raise OSError("/proc/PID/smaps_rollup has no Pss")
+
+
+def work(pid: int) -> tuple[float, int]:
+    """Seconds on a processor, and context switches of all its threads that wait for something."""
+    numbers = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    seconds = (int(numbers[11]) + int(numbers[12])) / os.sysconf("SC_CLK_TCK")
+    switches = 0
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        for line in (thread / "status").read_text().splitlines():
+            if line.startswith("voluntary_ctxt_switches:"):
+                switches += int(line.split()[1])
+    return seconds, switches
 
 
 class Watching:
     """A capture room on some cameras, counting what comes."""
 
-    def __init__(self, urls: list[str]) -> None:
+    def __init__(self, urls: list[str], processes: int = 0) -> None:
         self.frames = 0
         cameras = {
             f"camera-{index}": CameraConfig.model_validate(
@@ -57,13 +77,21 @@ class Watching:
             )
             for index, url in enumerate(urls)
         }
-        self.room = CaptureRoom(
+        self.room = make_capture(
             cameras,
             on_frame=self._count,
             on_outage=lambda outage: print(outage, file=sys.stderr),
             clock=SystemClock(),
             max_side=1280,
+            settings=CaptureConfig(processes=processes),
+            logging=LoggingConfig(level=LogLevel.WARNING),
         )
+
+    @property
+    def pids(self) -> list[int]:
+        """This process and those that read cameras."""
+        lookouts = self.room.lookouts if isinstance(self.room, CaptureFleet) else []
+        return [os.getpid(), *(each.pid for each in lookouts if each.pid is not None)]
 
     def wait(self) -> None:
         """Until all cameras are seen."""
@@ -78,29 +106,56 @@ class Watching:
         self.frames += 1
 
 
-def measure(urls: list[str], seconds: float) -> dict[str, float]:
-    """One run in this process."""
-    before = memory_mib()
-    watching = Watching(urls)
+def measure(urls: list[str], seconds: float, processes: int) -> dict[str, float]:
+    """One run in this process: totals."""
+    watching = Watching(urls, processes)
     watching.room.start()
     watching.wait()
     time.sleep(4.0)
-    cpu, wall = time.process_time(), time.monotonic()
+    pids = watching.pids
+    before, wall = [work(pid) for pid in pids], time.monotonic()
     packets, frames = watching.received(), watching.frames
     time.sleep(seconds)
-    cpu, wall = time.process_time() - cpu, time.monotonic() - wall
+    after, wall = [work(pid) for pid in pids], time.monotonic() - wall
     packets, frames = watching.received() - packets, watching.frames - frames
-    memory = memory_mib() - before
+    memory = sum(memory_mib(pid) for pid in pids)
     watching.room.stop(10.0)
-    count = len(urls)
+    cpu, switches = (
+        sum(each[i] for each in after) - sum(each[i] for each in before) for i in (0, 1)
+    )
     return {
-        "cameras": count,
-        "cpu_percent_per_camera": round(100 * cpu / wall / count, 3),
-        "cpu_ms_per_stream_second": round(1000 * cpu / max(packets, 1) * FPS, 2),
-        "memory_mib_per_camera": round(memory / count, 2),
-        "packets_per_second_per_camera": round(packets / wall / count, 2),
-        "looks_per_second_per_camera": round(frames / wall / count, 2),
+        "cameras": len(urls),
+        "processes": processes,
+        "cpu_percent": round(100 * cpu / wall, 2),
+        "memory_mib": round(memory, 1),
+        "packets_per_second": round(packets / wall, 1),
+        "looks_per_second": round(frames / wall, 1),
+        "waits_per_packet": round(switches / max(packets, 1), 2),
     }
+
+
+def a_camera(run: dict[str, float], none: dict[str, float]) -> dict[str, float]:
+    """What a run says of one camera, `none` being the run without any."""
+    count = run["cameras"]
+    beyond = run["cpu_percent"] - none["cpu_percent"]
+    seconds = run["packets_per_second"] / FPS  # of streams, as they came
+    return {
+        "cpu_ms_per_stream_second": round(10 * beyond / seconds, 2),
+        "cpu_ms_quotient": round(10 * run["cpu_percent"] / seconds, 2),
+        "memory_mib_per_camera": round((run["memory_mib"] - none["memory_mib"]) / count, 2),
+        "memory_mib_quotient": round(run["memory_mib"] / count, 2),
+        "packets_per_second_per_camera": round(run["packets_per_second"] / count, 2),
+        "looks_per_second_per_camera": round(run["looks_per_second"] / count, 2),
+    }
+
+
+def more(run: dict[str, float], before: dict[str, float]) -> dict[str, float]:
+    """What each camera cost that came on top of the run before, of as many processes."""
+    count = run["cameras"] - before["cameras"]
+    if count <= 0 or run["processes"] != before["processes"]:
+        return {}
+    cpu, memory = (run[key] - before[key] for key in ("cpu_percent", "memory_mib"))
+    return {"cpu_ms_more": round(10 * cpu / count, 2), "memory_mib_more": round(memory / count, 2)}
 
 
 def reconnects(url: str, times: int) -> dict[str, float]:
@@ -132,6 +187,22 @@ def reconnects(url: str, times: int) -> dict[str, float]:
     }
 
 
+def in_turn(server: RtspServer, options: argparse.Namespace) -> list[dict[str, float]]:
+    """A fresh process for each number of cameras and of processes, and one without cameras."""
+    runs: list[dict[str, float]] = []
+    turns = [(count, number) for number in options.processes for count in options.cameras]
+    for count, number in [(0, 0), *turns]:
+        urls = [server.url(f"c{index}") for index in range(count)]
+        command = [sys.executable, "-m", "benchmarks.scale", "--seconds", str(options.seconds)]
+        command += ["--processes", str(number), "--urls", *urls]
+        done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE)
+        run = json.loads(done.stdout.splitlines()[-1])  # before it, the log
+        if runs:
+            run |= a_camera(run, runs[0]) | more(run, runs[-1])
+        runs.append(run)
+    return runs
+
+
 def plot(runs: list[dict[str, float]], target: Path) -> None:
     """Processor time and memory a camera over the number of cameras."""
     import matplotlib as mpl
@@ -140,6 +211,7 @@ def plot(runs: list[dict[str, float]], target: Path) -> None:
     from matplotlib import pyplot as plt
 
     figure, panels = plt.subplots(1, 2, figsize=(8.0, 3.2))
+    runs = [run for run in runs if run["cameras"]]
     counts = [run["cameras"] for run in runs]
     shown = {
         "cpu_ms_per_stream_second": "CPU ms a stream second",
@@ -161,11 +233,12 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=15.0)
     parser.add_argument("--reconnects", type=int, default=0)
     parser.add_argument("--plot", type=Path)
-    parser.add_argument("--urls", nargs="+", help=argparse.SUPPRESS)
+    parser.add_argument("--processes", type=int, nargs="+", default=[0])
+    parser.add_argument("--urls", nargs="*", help=argparse.SUPPRESS)
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    if options.urls:
-        print(json.dumps(measure(options.urls, options.seconds)))
+    if options.urls is not None:
+        print(json.dumps(measure(options.urls, options.seconds, options.processes[0])))
         return
     most = max(options.cameras)
     with tempfile.TemporaryDirectory() as folder:
@@ -178,13 +251,7 @@ def main() -> None:
             if options.reconnects:
                 print(json.dumps(reconnects(server.url("c0"), options.reconnects), indent=1))
                 return
-            runs = []
-            for count in options.cameras:
-                urls = [server.url(f"c{index}") for index in range(count)]
-                command = [sys.executable, "-m", "benchmarks.scale"]
-                command += ["--seconds", str(options.seconds), "--urls", *urls]
-                done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE)
-                runs.append(json.loads(done.stdout.splitlines()[-1]))  # before it, the log
+            runs = in_turn(server, options)
         finally:
             server.kill()
     print(json.dumps(runs, indent=1))
