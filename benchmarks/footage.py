@@ -14,7 +14,13 @@ about the still's mean log-odds, with the spread measured on the still.
   still. They are sampled as decoding is by default: every two seconds while presence is settled
   (a camera's keyframes), five times a second while it is not.
 
-Every second still is measured; calibration (Platt) is fitted on the others.
+* *Things*: every still without a person is, besides, one visit of something that moves and is
+  nobody (its score, a blob's motion) to the camera of another empty still: cars, animals, curtains.
+  No camera-week has a known number of these, so they are no false events but a share of their own.
+
+The stills are split in two by a hash of their `dup_group` (else of their path): settings are tuned
+on the half `tune` and reported on the half `report`; calibration (Platt) is fitted on the half that
+is not measured.
 
 In the picture, an empty still stands still, and who visits it moves: by the cells of a blob as
 large as the person's box. Scores come from the network, motion from there: that somebody's motion
@@ -23,12 +29,15 @@ is seen in pictures is tested elsewhere (`tests/presence/test_background.py`).
 
 from __future__ import annotations
 
+import csv
 import json
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from enum import StrEnum
 from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -163,6 +172,29 @@ def scored_stills(list_file: Path, model: Path, view: ViewKind, cache: Path) -> 
     cache.parent.mkdir(parents=True, exist_ok=True)
     cache.write_text(json.dumps({"key": key, "stills": [asdict(still) for still in stills]}))
     return stills
+
+
+class Half(StrEnum):
+    """Which stills are measured."""
+
+    TUNE = "tune"
+    REPORT = "report"
+    ALL = "all"
+
+
+def split(stills: Sequence[Still], list_file: Path, half: Half) -> tuple[list[Still], list[Still]]:
+    """The stills that are measured, and the others (all, if all are measured)."""
+    groups: dict[str, str] = {}
+    if list_file.suffix.lower() == ".csv":
+        with list_file.open(newline="", encoding="utf-8-sig") as file:
+            groups = {row["path"]: row.get("dup_group") or "" for row in csv.DictReader(file)}
+    if half is Half.ALL:
+        return list(stills), list(stills)
+    parts: dict[Half, list[Still]] = {Half.TUNE: [], Half.REPORT: []}
+    for still in stills:
+        key = groups.get(still.name) or still.name
+        parts[Half.REPORT if sha256(key.encode()).digest()[0] % 2 else Half.TUNE].append(still)
+    return parts[half], parts[Half.TUNE if half is Half.REPORT else Half.REPORT]
 
 
 class Camera:
@@ -413,31 +445,10 @@ class Visit:
 def row(name: str, make: Make, stills: Sequence[Still], lumas: Lumas, plan: Plan) -> dict[str, Any]:
     """One line of the table."""
     empty = [still for still in stills if not still.someone]
-    somebody = [still for still in stills if still.someone]
-    tampered = later = 0
-    alone: list[Comparison] = []
-    for index, still in enumerate(empty):
-        judge = make()
-        camera = Camera(lumas, still, index)
-        seconds = plan.hours * 3600.0
-        events = watch_empty(judge, camera, still, seconds, plan.glance)
-        alone.append(compare(events, [], seconds))
-        later += sum(event.start % LIGHT_LASTS >= LEARNED_AFTER for event in events)
-        tampered += judge.tampered
-    visited: dict[str, list[Comparison]] = {"large": [], "middle": []}
-    rng = np.random.default_rng(1)
-    for index, visitor in enumerate(somebody):
-        if (share := visitor.share or 0.0) < SMALLEST:
-            continue
-        size = "large" if share > LARGE else "middle"
-        for infrared in (False, True):
-            home = empty[int(rng.integers(len(empty)))]
-            quiet = 30.0 + float(rng.uniform(0.0, plan.glance))
-            setting = Visit(quiet, plan.stay, plan.glance, infrared)
-            judge = make()
-            camera = Camera(lumas, home, 10_000 + index)
-            visited[size].append(watch_visit(judge, camera, home, visitor, setting))
+    alone, later, tampered = _alone(make, empty, lumas, plan)
+    visited = _visited(make, stills, lumas, plan)
     none, large, middle = total(alone), total(visited["large"]), total(visited["middle"])
+    things = visited["things"]
     weeks = none.watched_s / WEEK
     both = total(visited["large"] + visited["middle"])
     return {
@@ -452,11 +463,68 @@ def row(name: str, make: Make, stills: Sequence[Still], lumas: Lumas, plan: Plan
         "recall_large": _rounded(large.recall),
         "recall_middle": _rounded(middle.recall),
         "visits": f"{large.visits}+{middle.visits}",
+        "things_told": _rounded(sum(each.visits_found for each in things) / max(len(things), 1)),
         "flaps_per_visit": _rounded(both.flaps_per_event),
         "onset_p95_s": _rounded(both.onset_p95, 2),
         "told_p95_s": _rounded(both.confirm_p95, 2),
         "tamper_alarms": tampered,
     }
+
+
+def _alone(
+    make: Make, empty: Sequence[Still], lumas: Lumas, plan: Plan
+) -> tuple[list[Comparison], int, int]:
+    """Hours of every empty still; events long after a light change; alarms."""
+    alone: list[Comparison] = []
+    later = tampered = 0
+    for index, still in enumerate(empty):
+        judge = make()
+        camera = Camera(lumas, still, index)
+        seconds = plan.hours * 3600.0
+        events = watch_empty(judge, camera, still, seconds, plan.glance)
+        alone.append(compare(events, [], seconds))
+        later += sum(event.start % LIGHT_LASTS >= LEARNED_AFTER for event in events)
+        tampered += judge.tampered
+        plan.note(kind="false", camera=still.name, events=[asdict(event) for event in events])
+    return alone, later, tampered
+
+
+def _visited(
+    make: Make, stills: Sequence[Still], lumas: Lumas, plan: Plan
+) -> dict[str, list[Comparison]]:
+    """A visit of every still, by day and by infrared: large and middle persons, things."""
+    visited: dict[str, list[Comparison]] = {"large": [], "middle": [], "things": []}
+    empty = [still for still in stills if not still.someone]
+    rng = np.random.default_rng(1)
+    for index, still in enumerate(stills):
+        visitor, share = still, still.share or 0.0
+        if not still.someone:
+            visitor = replace(still, share=float(rng.uniform(SMALLEST, 3.0 * LARGE)))
+            size = "things"
+        elif share < SMALLEST:
+            continue
+        else:
+            size = "large" if share > LARGE else "middle"
+        homes = [still for still in empty if still.name != visitor.name]
+        for infrared in (False, True):
+            home = homes[int(rng.integers(len(homes)))]
+            quiet = 30.0 + float(rng.uniform(0.0, plan.glance))
+            setting = Visit(quiet, plan.stay, plan.glance, infrared)
+            camera = Camera(lumas, home, 10_000 + index)
+            found = watch_visit(make(), camera, home, visitor, setting)
+            visited[size].append(found)
+            plan.note(
+                kind=size,
+                camera=home.name,
+                visitor=visitor.name,
+                infrared=infrared,
+                home=home.odds(infrared),
+                odds=visitor.odds(infrared),
+                share=visitor.share,
+                found=found.visits_found,
+                onset=found.onset_delays,
+            )
+    return visited
 
 
 @dataclass(frozen=True)
@@ -466,6 +534,11 @@ class Plan:
     hours: float
     stay: float
     glance: float
+    notes: list[dict[str, Any]] = field(default_factory=list)
+
+    def note(self, **what: Any) -> None:
+        """Note what became of one visit, or one hour."""
+        self.notes.append(what)
 
 
 def _rounded(value: float | None, digits: int = 3) -> float | None:
@@ -483,15 +556,23 @@ def main(  # noqa: PLR0917 - the options of a command
     cache: Annotated[Path, typer.Option(help="Where the stills' scores are kept.")] = Path(
         "var/footage.json"
     ),
+    half: Annotated[Half, typer.Option(help="Which stills are measured.")] = Half.REPORT,
+    notes: Annotated[
+        Path | None, typer.Option(help="Write what became of each visit there (JSON lines).")
+    ] = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Compare methods on days of footage composed from stills."""
     stills, lumas = scored_stills(list_file, model, view, cache), Lumas(list_file)
-    plan = Plan(hours, stay, glance)
-    made = methods(fitted(stills[1::2]))
-    rows = [
-        row(name, make, stills[::2], lumas, plan) for name, make in made.items() if only in name
-    ]
+    measured, others = split(stills, list_file, half)
+    rows, noted = [], []
+    for name, make in methods(fitted(others)).items():
+        if only in name:
+            plan = Plan(hours, stay, glance)
+            rows.append(row(name, make, measured, lumas, plan))
+            noted += [{"method": name, **note} for note in plan.notes]
+    if notes is not None:
+        notes.write_text("".join(json.dumps(note) + "\n" for note in noted))
     print_rows(rows, list(rows[0]), output)
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp
 
 from monitor.clock import Stamp
 from monitor.config.presence import PresenceConfig, PresenceMode
 from monitor.messages import PresenceState, Score
-from monitor.presence import background, stillness
-from monitor.presence.background import Levels, Memory, Weighed
+from monitor.presence import arrival, background, stillness
+from monitor.presence.arrival import Acquaintance, Evidence, Look
+from monitor.presence.background import Levels, Memory, Weighed, log_odds
 from monitor.presence.guards import Sight
 from monitor.presence.machine import FREE, Hold, Observation
 from monitor.presence.reading import calibrated
@@ -27,13 +28,14 @@ class Sensed:
     """A score as the machine is to see it.
 
     `unseeing`: it says nobody, of a picture that shows nothing. `recanted`: since when nobody
-    was there after all.
+    was there after all. `evidence`: what it counts for and why, None if its picture was not used.
     """
 
     observation: Observation
     hold: Hold = FREE
     unseeing: bool = False
     recanted: Stamp | None = None
+    evidence: Evidence | None = None
 
 
 class ZoneSense:
@@ -43,6 +45,7 @@ class ZoneSense:
         self._settings = settings
         self._still = Stillness()
         self._memory = Memory()
+        self._known = Acquaintance()
 
     def retune(self, settings: PresenceConfig) -> None:
         """Go by other settings from now on; what was learned stays."""
@@ -61,6 +64,7 @@ class ZoneSense:
         """The camera was moved: nothing that was learned holds."""
         self._still = Stillness()
         self._memory = background.forgotten(self._memory)
+        self._known = arrival.forgotten(self._known)
 
     @property
     def explained(self) -> float | None:
@@ -70,14 +74,17 @@ class ZoneSense:
             return None
         return 1.0 / (1.0 + exp(-memory.ceiling))
 
-    def sense(self, score: Score, at: Stamp, sight: Sight, presence: PresenceState) -> Sensed:
-        """Weigh a score whose value is in [0, 1]."""
-        weighed = self._weigh(score, at, sight, presence)
+    def sense(
+        self, score: Score, at: Stamp, sight: Sight, presence: PresenceState, *, calm: bool
+    ) -> Sensed:
+        """Weigh a score whose value is in [0, 1]. `calm`: nothing speaks against VACANT."""
+        weighed, evidence = self._weigh(score, at, sight, presence, calm)
         return Sensed(
             Observation(at, weighed.score),
             Hold(sight.hold_entries, sight.hold_exits),
             unseeing=sight.blind and not self._sees(weighed.score),
             recanted=weighed.recanted,
+            evidence=evidence,
         )
 
     def _sees(self, score: float) -> bool:
@@ -87,11 +94,13 @@ class ZoneSense:
             return calibrated(score, settings.evidence.calibration) >= EVEN
         return score >= settings.enter_threshold
 
-    def _weigh(self, score: Score, at: Stamp, sight: Sight, presence: PresenceState) -> Weighed:
+    def _weigh(
+        self, score: Score, at: Stamp, sight: Sight, presence: PresenceState, calm: bool
+    ) -> tuple[Weighed, Evidence | None]:
         scene = score.frame.scene
         luma = scene.zones.get(score.zone) if scene is not None else None
         if luma is None or not self._settings.background.enabled or sight.blind:
-            return Weighed(self._memory, score.value)
+            return Weighed(self._memory, score.value), None
         self._still = stillness.look(
             self._still,
             luma,
@@ -110,4 +119,17 @@ class ZoneSense:
             settings=self._settings.background,
         )
         self._memory = weighed.memory
-        return weighed
+        look = Look(
+            odds=log_odds(score.value),
+            luma=luma,
+            light=sight.light,
+            now=at,
+            calm=calm,
+            occupied=presence is PresenceState.OCCUPIED,
+            comparable=sight.comparable,
+        )
+        self._known, evidence = arrival.weigh(self._known, self._still, look)
+        if not weighed.memory.explained and evidence.gain:
+            counts = 1.0 / (1.0 + exp(-(evidence.odds + evidence.gain)))
+            weighed = replace(weighed, score=counts)
+        return weighed, evidence

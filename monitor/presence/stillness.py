@@ -84,7 +84,7 @@ def look(still: Stillness, luma: Luma, now: Stamp, *, comparable: bool, vacant: 
     elapsed = now.since(still.seen) if still.seen is not None else 0.0
     moved = motion(picture, still.usual)
     cells = moved.moved(LEAST) & (moved.distance > UNREST_FACTOR * still.unrest)
-    stirs = np.count_nonzero(cells) >= NEIGHBOURS and _largest(cells) >= NEIGHBOURS
+    stirs = np.count_nonzero(cells) >= NEIGHBOURS and largest(cells) >= NEIGHBOURS
     unrest = still.unrest
     if vacant:
         rate = np.float32(1.0 - np.exp(-min(elapsed, PAUSE) / UNREST_MEMORY))
@@ -98,7 +98,7 @@ def look(still: Stillness, luma: Luma, now: Stamp, *, comparable: bool, vacant: 
     return replace(still, usual=picture, unrest=unrest, seen=now, stirred=now, bustle=bustle)
 
 
-def _largest(cells: NDArray[np.bool_]) -> int:
-    """Cells of the largest place that moved."""
+def largest(cells: NDArray[np.bool_]) -> int:
+    """Of the cells that moved or differ, how many lie in the largest place."""
     _, _, stats, _ = cv2.connectedComponentsWithStats(cells.view(np.uint8), connectivity=8)
     return int(stats[1:, cv2.CC_STAT_AREA].max(initial=0))

@@ -154,7 +154,8 @@ class ZoneTracker:
             return
         # A gap closes the old occupancy before this score may count for a new one.
         self.tick(observation.at)
-        sensed = self._sense.sense(score, observation.at, sight, self._state.presence)
+        presence, calm = self._state.presence, self._state.calm
+        sensed = self._sense.sense(score, observation.at, sight, presence, calm=calm)
         if sensed.recanted is not None:
             self._state = machine.recanted(self._state, sensed.recanted)
         if sensed.unseeing:
