@@ -148,10 +148,6 @@ def _thresholds(reports: list[Mapping[str, Any]]) -> dict[str, dict[str, float]]
     return by_view
 
 
-def _kept(report: Mapping[str, Any]) -> Card:
-    return {key: report[key] for key in KEPT_METRICS if report.get(key)}
-
-
 def _refuse_twins(reports: list[Mapping[str, Any]]) -> None:
     seen = set()
     for report in reports:

@@ -12,6 +12,7 @@ import numpy as np
 
 from monitor.errors import InputError
 from monitor.messages import Picture
+from monitor.training.files import write_with
 
 SIDE: Final = 176
 """Edge of a picture's field in pixels."""
@@ -62,12 +63,11 @@ def contact_sheet(fields: Sequence[Captioned], *, columns: int = 8, title: str =
 
 
 def write_contact_sheet(path: Path, sheet: Picture) -> None:
-    """Write an RGB sheet as PNG (or by the suffix of `path`). Raises InputError if it cannot."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write an RGB sheet atomically, as PNG or what the suffix says; InputError if it cannot."""
     done, data = cv2.imencode(path.suffix or ".png", sheet[:, :, ::-1])
     if not done:
         raise InputError("the contact sheet cannot be encoded", where=str(path))
-    path.write_bytes(data.tobytes())
+    write_with(path, lambda stream: stream.write(data.tobytes()))
 
 
 def _paste(sheet: Picture, field: Captioned, left: int, top: int) -> None:

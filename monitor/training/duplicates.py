@@ -24,6 +24,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from monitor.errors import InputError
+from monitor.imaging.jpeg import decode
+from monitor.training.lists import PICTURE_ERRORS, why_unreadable
 
 HASH_BITS = 64
 _BLOCK = 2048
@@ -53,8 +55,13 @@ def fingerprint(path: Path) -> Fingerprint:
             picture.draft("L", (max(64, picture.width // 8), max(64, picture.height // 8)))
             picture.load()
             bits = imagehash.phash(picture).hash.reshape(-1)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        return Fingerprint(problem=str(error).splitlines()[0] if str(error) else "unreadable")
+            is_jpeg = picture.format == "JPEG"
+        if not is_jpeg:
+            decode(data)  # Training reads with OpenCV, which knows fewer formats.
+    except InputError as error:
+        return Fingerprint(problem=error.what)
+    except PICTURE_ERRORS as error:
+        return Fingerprint(problem=why_unreadable(error))
     value = int.from_bytes(np.packbits(bits).tobytes(), "big")
     return Fingerprint(hashlib.sha256(data).hexdigest(), value)
 

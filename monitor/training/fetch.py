@@ -50,8 +50,20 @@ def fetch_model(
         )
     prepare_output(output.parent, ROOM)
     archive = output.with_name(f".{output.name}.tar")
-    job = Download(url, archive, MOST_BYTES, sha256)
-    download(job, progress=progress)
+    try:
+        download(Download(url, archive, MOST_BYTES, sha256), progress=progress)
+        _unpack(archive, output, url, check)
+    except OSError as error:
+        raise InputError(
+            f"cannot be written: {error.strerror or error}",
+            where=str(output),
+            remedy="make room or choose another --output; the download goes on where it stopped",
+        ) from error
+    return output
+
+
+def _unpack(archive: Path, output: Path, url: str, check: Callable[[Path], None] | None) -> None:
+    """Make `output` of the archive, in a folder of its own first; the archive is used up."""
     staging = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
     try:
         files = unpack_model(archive, staging, where=shown(url))
@@ -63,7 +75,6 @@ def fetch_model(
     finally:
         shutil.rmtree(staging, ignore_errors=True)
         archive.unlink(missing_ok=True)
-    return output
 
 
 def _write_card(folder: Path, files: list[Path], url: str, archive: Path) -> None:

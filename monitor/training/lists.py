@@ -14,15 +14,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from monitor.errors import InputError
+from monitor.imaging.jpeg import read_picture
 from monitor.training.files import write_text
 
 DELIMITER = " "
 NOBODY, SOMEONE, UNLABELLED = 0, 1, -1
 NAMED_AT_MOST = 10
 """How many broken files an error names; the rest is counted."""
+
+PICTURE_ERRORS = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+"""What Pillow raises for files that are no whole picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +128,7 @@ def find_broken(
 ) -> dict[str, str]:
     """Decode every picture once and return `{name: what is wrong}` of those that fail.
 
-    JPEGs are decoded at an eighth of their size, which reads the whole file all the same:
-    truncated ones are found. `progress` is told how many pictures were done since last time.
+    `progress` is told how many pictures were done since last time.
     """
     broken: dict[str, str] = {}
     with ThreadPoolExecutor(max(1, workers)) as pool:
@@ -150,14 +153,33 @@ def refuse_broken(broken: Mapping[str, str], where: str) -> None:
 
 
 def complaint(path: Path) -> str | None:
-    """What is wrong with a picture file, or None."""
+    """What is wrong with a picture file, or None: both decoders that meet it must take it.
+
+    Pillow notices truncation, which OpenCV, the decoder of training, passes over. It decodes
+    JPEGs at an eighth of their size, which reads the whole file all the same; OpenCV reads
+    every JPEG that Pillow does, but not every TIFF.
+    """
     try:
         with Image.open(path) as picture:
             picture.draft("RGB", (max(1, picture.width // 8), max(1, picture.height // 8)))
             picture.load()
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        return str(error).splitlines()[0] if str(error) else type(error).__name__
+            is_jpeg = picture.format == "JPEG"
+        if not is_jpeg:
+            read_picture(path)
+    except InputError as error:
+        return error.what
+    except PICTURE_ERRORS as error:
+        return why_unreadable(error)
     return None
+
+
+def why_unreadable(error: Exception) -> str:
+    """A Pillow error as a person reads it: its first line, without addresses in memory."""
+    if isinstance(error, UnidentifiedImageError):
+        return "is no picture"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def resolve_inside(base: str, name: str, where: str) -> Path:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.errors import UsageError
+from monitor.training.files import atomic
 from monitor.training.metrics import ECE_BINS, TprAtFpr, pr_curve, roc_curve
 
 if TYPE_CHECKING:
@@ -91,7 +92,6 @@ def plot_all(
     folder: Path, scores: NDArray[Any], labels: NDArray[Any], point: TprAtFpr
 ) -> Mapping[str, Path]:
     """Write every plot that both classes allow into `folder`; returns them by name."""
-    folder.mkdir(parents=True, exist_ok=True)
     paths = {name: folder / f"{name}.png" for name in ("histogram", "calibration", "roc", "pr")}
     plot_histogram(paths["histogram"], scores, labels, point.threshold)
     plot_calibration(paths["calibration"], scores, labels)
@@ -116,4 +116,5 @@ def _page(title: str, x: str, y: str) -> tuple[Figure, Axes]:
 
 def _save(figure: Figure, axes: Axes, path: Path) -> None:
     axes.legend(loc="best", fontsize="small")
-    figure.savefig(path, dpi=110)
+    with atomic(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110)

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from monitor.errors import InputError
+from monitor.imaging.jpeg import read_picture
+from monitor.training.duplicates import fingerprint
 from monitor.training.lists import (
     UNLABELLED,
     complaint,
@@ -181,3 +183,21 @@ def test_broken_pictures_are_found(tmp_path: Path) -> None:
     assert set(broken) == {"cut.jpg", "cut.png", "text.jpg", "empty.jpg"}
     assert sum(done) == len(names)
     assert complaint(tmp_path / "good.jpg") is None
+
+
+def test_what_is_wrong_with_a_picture_is_said_in_words(tmp_path: Path) -> None:
+    text = tmp_path / "text.jpg"
+    text.write_text("no picture")
+    assert complaint(text) == "is no picture"
+    assert fingerprint(text).problem == "is no picture"
+    assert complaint(tmp_path / "gone.jpg") == "No such file or directory"
+
+
+def test_a_picture_only_pillow_can_read_is_broken(tmp_path: Path) -> None:
+    # OpenCV decodes for training; what it refuses must not end a run in its third hour.
+    deep = tmp_path / "deep.tif"
+    Image.new("F", (16, 16)).save(deep)
+    with pytest.raises(InputError):
+        read_picture(deep)
+    assert complaint(deep) is not None
+    assert fingerprint(deep).problem == complaint(deep)
