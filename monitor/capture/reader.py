@@ -189,14 +189,15 @@ class Reader:
         economy: Economy,
     ) -> Iterator[Pick]:
         """What is to be seen now that `packet` has come: a picture, or one more part of it."""
-        joined = assembler.joined(packet)
-        if joined is False:
-            economy.lose_track()
-        if joined is not None:
-            return
-        arrived = self._receive(packet, source, session)
-        for unit in assembler.units(packet, session.seconds, arrived):
-            yield from economy.pictures(*unit)
+        for part in assembler.parts(packet):
+            joined = assembler.joined(part)
+            if joined is False:
+                economy.lose_track()
+            if joined is not None:
+                continue
+            arrived = self._receive(part, source, session)
+            for unit in assembler.units(part, session.seconds, arrived):
+                yield from economy.pictures(*unit)
 
     def _receive(self, packet: Packet[VideoStream], source: OpenSource, session: _Session) -> Stamp:
         """Take note of a packet, in its time if the file is paced; when it arrived."""

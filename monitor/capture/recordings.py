@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from math import inf
 from pathlib import Path
 
@@ -117,7 +118,8 @@ class Recording:
         """The packets of whole pictures, in their time."""
         timeline = Timeline(longest_step=inf)
         step = 1.0 / (_rate(source.stream) or 25.0)
-        for packet in source.container.demux(source.stream):
+        packets = source.container.demux(source.stream)
+        for packet in chain.from_iterable(map(assembler.parts, packets)):
             joined = assembler.joined(packet)
             if joined is False:
                 economy.lose_track()

@@ -11,12 +11,17 @@ a picture has a set bit in its header (H.264 7.3.3: `first_mb_in_slice` is 0; H.
 on the way, and the decoder makes of it what it can. That nothing more follows is told by the next
 packet only, so a packet that may be cut has to wait for it: every packet until one whole group has
 been seen, keyframes ever after, and others once one of them was cut. Where one is cut that nobody
-expected, nothing more is shown until the next keyframe.
+expected, nothing more is shown until the next keyframe. Of H.265, what goes on with a picture comes
+in one packet with the next picture; they are taken apart.
+
+That is enough where FFmpeg tells that half
+a picture is none, as it does of H.264. Of H.265 it does not: from a live camera, every one waits.
+MP4 and its like promise whole pictures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, cast
 
 from av.packet import Packet
@@ -33,6 +38,12 @@ SLOW = 0.25
 
 SLICED = frozenset({"h264", "hevc"})
 """FFmpeg's names of the codecs whose pictures may come in several packets."""
+
+BEFORE_SLICES = frozenset({*range(32, 36), 39, *range(41, 45), *range(48, 56)})
+"""Kinds of H.265's NAL units that begin a new picture if they follow a slice (7.4.2.4.4)."""
+
+KEYFRAMES = range(16, 24)
+"""Kinds of H.265's slices that nothing before them is needed for (IRAP, 7.4.2.2)."""
 
 START_CODE = b"\x00\x00\x01"
 
@@ -53,6 +64,11 @@ class Slices:
         self._known = context.name in SLICED
         self._length_size = _length_size(context.extradata or b"", h265=self._h265)
 
+    @property
+    def behind_lengths(self) -> bool:
+        """Whether it comes from a container that knows where pictures end."""
+        return bool(self._length_size)
+
     def begin(self, packet: Packet[Any]) -> bool:
         """Whether its first slice is the first of a picture; True where that cannot be told."""
         if not self._known or not packet.size:
@@ -65,6 +81,22 @@ class Slices:
                 flag = at + 2 if self._h265 else at + 1
                 return flag >= len(head) or bool(head[flag] & 0x80)
         return True
+
+    def next_picture(self, data: bytes) -> tuple[int, bool] | None:
+        """Where in H.265 that goes on with a picture the next one begins; whether as a keyframe.
+
+        FFmpeg's parser looks for the end of a picture only where it saw one begin.
+        """
+        begin: int | None = None
+        for at in self._units(data):
+            kind = data[at] >> 1 & 0x3F
+            if kind in BEFORE_SLICES:
+                begin = at if begin is None else begin
+            elif kind < 32:
+                if data[at + 2 : at + 3] >= b"\x80":
+                    return (at if begin is None else begin) - len(START_CODE), kind in KEYFRAMES
+                begin = None
+        return None
 
     def _units(self, head: bytes) -> Iterator[int]:
         """Where its NAL units begin: behind start codes (live), or lengths (MP4, MKV)."""
@@ -86,12 +118,28 @@ class Assembler:
     def __init__(self, context: VideoCodecContext) -> None:
         self._slices = Slices(context)
         self._known = context.name in SLICED
+        self._untold = context.name == "hevc" and not self._slices.behind_lengths
         self._held: Unit | None = None
         self._keyframes = 0
         self._cut = False
         self._pts: int | None = None
         self._interval = 0.0
         self._before = 0.0
+
+    def parts(self, packet: Packet[VideoStream]) -> Sequence[Packet[VideoStream]]:
+        """`packet`; in two if it goes on with a picture and holds the next one, too."""
+        if not self._untold or self._slices.begin(packet):
+            return (packet,)
+        data = _bytes(packet)
+        found = self._slices.next_picture(data)
+        if found is None:
+            return (packet,)
+        at, is_keyframe = found
+        rest = _packet(data[:at], like=packet)
+        rest.pts, rest.dts = packet.pts, packet.dts
+        following = _packet(data[at:], like=packet)  # nobody knows its time
+        following.is_keyframe = is_keyframe
+        return rest, following
 
     def joined(self, packet: Packet[VideoStream]) -> bool | None:
         """Put `packet` to the picture that waits, if it goes on with it.
@@ -125,19 +173,27 @@ class Assembler:
             yield unit
 
     def _may_go_on(self, packet: Packet[VideoStream]) -> bool:
-        if self._keyframes < 2 or self._cut:
+        if self._keyframes < 2 or self._cut or self._untold:
             return True
         return packet.is_keyframe and self._interval < SLOW
 
 
 def _together(first: Packet[VideoStream], rest: Packet[VideoStream]) -> Packet[VideoStream]:
-    parts: tuple[Any, Any] = (first, rest)
-    whole: Any = Packet(b"".join(bytes(part) for part in parts))
-    whole.stream, whole.time_base = first.stream, first.time_base
+    whole = _packet(_bytes(first) + _bytes(rest), like=first)
     whole.pts = first.pts if first.pts is not None else rest.pts
     whole.dts = first.dts if first.dts is not None else rest.dts
-    whole.is_keyframe = first.is_keyframe
-    return cast("Packet[VideoStream]", whole)
+    return whole
+
+
+def _packet(data: bytes, *, like: Packet[VideoStream]) -> Packet[VideoStream]:
+    made: Any = Packet(data)
+    made.stream, made.time_base, made.is_keyframe = like.stream, like.time_base, like.is_keyframe
+    return cast("Packet[VideoStream]", made)
+
+
+def _bytes(packet: Packet[VideoStream]) -> bytes:
+    source: Any = packet  # has the buffer protocol, which its types do not tell
+    return bytes(source)
 
 
 def _length_size(extradata: bytes, *, h265: bool) -> int:
