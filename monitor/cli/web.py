@@ -11,7 +11,6 @@ from rich.prompt import Prompt
 from monitor.config import Role
 from monitor.config.camera import check_name
 from monitor.errors import UsageError
-from monitor.web.credentials import hash_password, hash_token, new_token
 
 app = typer.Typer(
     help="Make the lines of `web.users` and `web.tokens`: who may sign in, and which programs.",
@@ -39,6 +38,8 @@ def password(
 
     Example: `run_monitor.py web password anna --role operator`
     """
+    from monitor.web.credentials import hash_password
+
     _check(name)
     hashed = hash_password(_given() if stdin else _asked())
     sys.stdout.write(f"{name}: {{password: '{hashed}', role: {role}}}\n")
@@ -56,6 +57,8 @@ def token(
 
     Example: `run_monitor.py web token prometheus`
     """
+    from monitor.web.credentials import hash_token, new_token
+
     _check(name)
     made = new_token()
     sys.stdout.write(f"{name}: {{hash: '{hash_token(made)}', role: {role}}}\n")
@@ -67,7 +70,7 @@ def _check(name: str) -> None:
     try:
         check_name(name)
     except ValueError as error:
-        raise UsageError(f"{name!r} is no name: {error}") from error
+        raise UsageError(str(error)) from error
 
 
 def _given() -> str:

@@ -1,4 +1,4 @@
-"""The alerts by REST: to look at, newest first. What is done about them is in `monitor.web.acts`."""
+"""The alerts by REST, newest first. What is done about them is in `monitor.web.acts`."""
 
 from __future__ import annotations
 

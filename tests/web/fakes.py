@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from monitor.clock import SystemClock
@@ -17,6 +18,7 @@ from monitor.web import (
     StatusReport,
     ZoneStatus,
 )
+from monitor.web.credentials import hash_password, hash_token
 from monitor.web.doorkeeper import Doorkeeper, Note
 from monitor.web.sessions import Sessions
 
@@ -115,3 +117,15 @@ def doorkeeper(folder: Path, web: WebConfig | None = None, note: Note | None = N
     """A doorkeeper; by default everybody may look."""
     sessions = Sessions(folder / "monitor.db.logins")
     return Doorkeeper(web or WebConfig(), sessions, note=note or Notes(), clock=SystemClock())
+
+
+PASSWORD, TOKEN = "four words are enough", "pm_made-for-the-test"
+HASHED = hash_password(PASSWORD)
+PEOPLE: dict[str, Any] = {
+    "users": {"anna": {"password": HASHED, "role": "operator"}, "victor": {"password": HASHED}},
+    "tokens": {
+        "prometheus": {"hash": hash_token(TOKEN)},
+        "desk": {"hash": hash_token(TOKEN + "2"), "role": "operator"},
+    },
+}
+"""An operator, a viewer, and two programs of which `desk` may act."""

@@ -1,7 +1,7 @@
 // The table of alerts: newest first, and what operators do about them.
 
 import { make } from "./dom.js";
-import { act, ask } from "./people.js";
+import { act, ask, loadMe } from "./people.js";
 import { capital, clockTime, dayName, fullTime } from "./format.js";
 
 const MOST = 50;
@@ -31,16 +31,16 @@ function build(alert) {
     clockTime(alert.at), make("small", { textContent: dayName(alert.at) }));
   const state = make("span", { className: "alert-state", data: { state: alert.state }, textContent: capital(alert.state) });
   const by = alert.acted_by
-    ? make("small", { title: [fullTime(alert.acted_at), alert.comment].filter(Boolean).join("\n"),
-        textContent: `${alert.acted_by}, ${clockTime(alert.acted_at)}` })
+    ? make("small", { title: fullTime(alert.acted_at), textContent: `${alert.acted_by}, ${clockTime(alert.acted_at)}` })
     : null;
+  const said = alert.comment ? make("small", { className: "said", title: alert.comment, textContent: alert.comment }) : null;
   return make("tr", {},
     make("td", {}, make("span", { className: "severity", data: { severity: alert.severity }, textContent: alert.severity })),
     make("td", { title: alert.reasons.join("; ") }, alert.title, more),
     make("td", {}, alert.rule),
     make("td", {}, at),
     make("td", {}, told(alert.deliveries)),
-    make("td", {}, state, by),
+    make("td", {}, state, by, said),
     make("td", { className: "acts-cell operators" }, dealing(alert)));
 }
 
@@ -80,6 +80,7 @@ dialog.querySelector("form").addEventListener("submit", async (submit) => {
   } catch (error) {
     problem.textContent = error.message;
     problem.hidden = false;
+    loadMe().catch(() => {});
   } finally {
     yes.disabled = false;
   }

@@ -114,6 +114,6 @@ document.getElementById("theme").addEventListener("click", switchTheme);
 start().then(listen);
 keepPictures();
 setInterval(() => { tickCameras(); tickEvents(); }, 1000);
-setInterval(() => loadAll().catch(() => {}), 15000);
+setInterval(() => Promise.all([loadMe(), loadAll()]).catch(() => {}), 15000);
 setInterval(() => { if (!document.hidden) loadAlerts().catch(() => {}); }, 5000);
 document.addEventListener("visibilitychange", () => { if (!document.hidden) start(); });

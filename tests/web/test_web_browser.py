@@ -1,0 +1,137 @@
+"""The dashboard in a real browser: signing in, dealing with an alert, marking, signing out."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from monitor.clock import SystemClock
+from monitor.config import WebConfig
+from monitor.events.models import OccupancyEvent
+from monitor.events.schema import migrate
+from monitor.storage import audit
+from monitor.storage.database import open_database
+from monitor.web import WebServer, create_app
+from monitor.web.doorkeeper import Doorkeeper
+from monitor.web.sessions import Sessions
+
+from .fakes import NOON, PASSWORD, PEOPLE, FakeDaemon, event
+from .test_web_alerts import FIRST, SECOND, alert
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None and "CI" not in os.environ, reason="there is no Chromium: make system-deps"
+)
+EVENT = event(1)
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    url = f"sqlite:///{tmp_path}/monitor.db"
+    migrate(url)
+    engine = open_database(url)
+    with Session(engine) as session, session.begin():
+        session.add_all([alert(FIRST, 0, "closed"), alert(SECOND, 5, "open")])
+        session.add(
+            OccupancyEvent(
+                id=EVENT.id, camera=EVENT.camera, zone=EVENT.zone, started_at=EVENT.started_at,
+                confirmed_at=EVENT.started_at, last_seen_at=EVENT.started_at, peak_score=0.9,
+                mean_score=0.8, score_count=9, model_id="m", settings={}, created_at=NOON,
+                updated_at=NOON,
+            )
+        )  # fmt: skip
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def keeper(engine: Engine, tmp_path: Path) -> Doorkeeper:
+    sessions = Sessions(tmp_path / "monitor.db.logins")
+    note = partial(audit.record, engine)
+    return Doorkeeper(WebConfig.model_validate(PEOPLE), sessions, note=note, clock=SystemClock())
+
+
+@pytest.fixture
+def page(daemon: FakeDaemon, keeper: Doorkeeper, engine: Engine) -> Iterator[Page]:
+    """A tab at the monitor's address; errors of its scripts fail the test."""
+    daemon.rows = [EVENT]
+    server = WebServer("127.0.0.1", 0)
+
+    def take(marked: OccupancyEvent) -> None:
+        daemon.rows = [replace(EVENT, mark=marked.mark)]
+
+    server.start(create_app(daemon, daemon, keeper, memory=engine, on_mark=take, interval=0.2))
+    faults: list[str] = []
+    with sync_playwright() as player:
+        arguments = ["--no-sandbox", "--disable-gpu", "--disable-quic"]
+        browser = player.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        page = browser.new_page(base_url=server.url)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.goto("/")
+        yield page
+        browser.close()
+    server.stop()
+    assert faults == []
+
+
+def sign_in(page: Page, name: str, password: str = PASSWORD) -> None:
+    page.get_by_label("Name").fill(name)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Sign in").click()
+
+
+def test_an_operator_signs_in_and_deals_with_things(page: Page, engine: Engine) -> None:
+    sign_in(page, "anna", "not it")
+    expect(page.get_by_role("alert")).to_have_text("Wrong name or password.")
+    sign_in(page, "anna")
+    expect(page.locator("#me")).to_contain_text("anna")
+
+    row = page.locator("#alerts tr").first
+    row.get_by_role("button", name="Acknowledge").click()
+    page.get_by_label("Comment").fill("guard is on the way")
+    page.locator("#ask-yes").click()
+    expect(row).to_contain_text("Acknowledged")
+    expect(row).to_contain_text("guard is on the way")
+    expect(row.get_by_role("button", name="Acknowledge")).to_have_count(0)
+
+    event_row = page.locator("#events tr").first
+    event_row.get_by_role("button", name="False alarm").click()
+    expect(event_row.locator(".mark")).to_have_text("False alarm")
+    event_row.get_by_role("button", name="Undo").click()
+    expect(event_row.locator(".mark")).to_have_count(0)
+
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+    page.goto("/")
+    expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+    done = [(entry.actor, entry.action) for entry in reversed(audit.find_entries(engine))]
+    assert done == [
+        ("web", "login failed"),
+        ("anna", "login"),
+        ("anna", "acknowledged"),
+        ("anna", "mark"),
+        ("anna", "mark"),
+        ("anna", "logout"),
+    ]
+
+
+def test_a_viewer_sees_no_buttons_and_is_shown_out_when_removed(
+    page: Page, keeper: Doorkeeper
+) -> None:
+    sign_in(page, "victor")
+    expect(page.locator("#alerts tr")).to_have_count(2)
+    expect(page.locator("#me")).to_contain_text("viewer")
+    expect(page.get_by_role("button", name="Acknowledge")).to_have_count(0)
+    expect(page.get_by_role("button", name="False alarm")).to_have_count(0)
+    users = {"anna": PEOPLE["users"]["anna"]}
+    keeper.reconfigure(WebConfig.model_validate({"users": users}))
+    expect(page.get_by_role("button", name="Sign in")).to_be_visible(timeout=10_000)
