@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import mmap
 import threading
 import time
 from collections.abc import Iterator
@@ -234,8 +236,9 @@ def test_stop_is_prompt_while_streaming(watch, rtsp_server, clip) -> None:
 
 
 def test_reconnects_leave_nothing_behind(watch, rtsp_server, tmp_path: Path) -> None:
-    """Twenty times opened and closed: threads and descriptors return to their level."""
-    server = rtsp_server({"cam": Clip(write_clip(tmp_path / "a.au", gop=2))})
+    """Twenty times opened and closed: threads, descriptors and memory return to their level."""
+    clip = Clip(write_clip(tmp_path / "a.au", gop=2, sizes=((640, 480),)))
+    server = rtsp_server({"cam": clip})
     viewer = watch({"viewer": camera(server.url("cam"))})  # keeps the server's pipeline warm
     eventually(lambda: streaming(viewer, "viewer"))
     seen = threading.Semaphore(0)
@@ -244,8 +247,13 @@ def test_reconnects_leave_nothing_behind(watch, rtsp_server, tmp_path: Path) -> 
         gc.collect()
         return threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
 
-    before = levels()
-    for _ in range(20):
+    def in_use() -> int:
+        """Bytes of the process, without what the allocator keeps for later and the test itself."""
+        viewer.frames["viewer"].clear()
+        ctypes.CDLL(None).malloc_trim(0)
+        return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
+
+    def once() -> None:
         reader = Reader(
             "cam",
             camera(server.url("cam")),
@@ -258,7 +266,16 @@ def test_reconnects_leave_nothing_behind(watch, rtsp_server, tmp_path: Path) -> 
         assert seen.acquire(timeout=8.0)
         reader.request_stop()
         assert reader.join(2.0)
+
+    for _ in range(5):
+        once()
+    before, bytes_before = levels(), in_use()
+    for _ in range(20):
+        once()
     assert levels() == before
+    assert in_use() - bytes_before < 16 * 2**20  # a decoder that stays is 2 MB, twenty times
+    assert viewer.longest_gap("viewer") < STEADY
+    assert viewer.reasons("viewer") == []
 
 
 @pytest.mark.parametrize("codec", ["h264", "h265"])
