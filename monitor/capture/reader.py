@@ -154,10 +154,7 @@ class Reader:
             if self._stop.is_set():
                 return
             corrupt, decoded = decoder.corrupt, decoder.decoded
-            for pick in self._picks(packet, source, session, assembler, economy):
-                self._picture(pick, source, session)
-                if self._stop.is_set():
-                    return
+            self._look(self._picks(packet, source, session, assembler, economy), source, session)
             self._status.worked(
                 corrupt=decoder.corrupt - corrupt,
                 group=economy.group,
@@ -170,6 +167,13 @@ class Reader:
                 last_picture = now
             elif now - last_picture > economy.longest_wait + self._undecodable(session, economy):
                 raise SourceLostError(_EMPTY)
+
+    def _look(self, picks: Iterator[Pick], source: OpenSource, session: _Session) -> None:
+        """Deal with each. Afterwards nothing here holds a picture: FFmpeg reuses its memory."""
+        for pick in picks:
+            self._picture(pick, source, session)
+            if self._stop.is_set():
+                return
 
     def _undecodable(self, session: _Session, economy: Economy) -> float:
         """Seconds without a picture that can be decoded after which a new connection may help.
