@@ -11,9 +11,13 @@ from monitor.config.base import ConfigModel
 
 MOST_PROCESSES: Final = 64
 
-CAMERAS_A_PROCESS: Final = 64
-"""As many as `python -m benchmarks.scale` was seen to read in one process on two processors; where
-one interpreter is saturated was not measured."""
+CAMERAS_A_PROCESS: Final = 128
+"""As many as threads of one process were seen to read for less than several processes take.
+
+`python -m benchmarks.scale --cameras 32 64 128 --processes 0 2` on two processors, 720p with nobody
+in sight: threads took 4.3, 4.5 and 5.0 ms a stream second, two processes 5.1, 5.0 and 6.3, and
+up to seven tenths more memory. Where one interpreter is saturated was not reached.
+"""
 
 
 def _check_processes(value: Any) -> Any:
@@ -38,8 +42,8 @@ class CaptureConfig(ConfigModel):
 
     processes: Processes = "auto"
     """Processes beside the daemon's own that read cameras; 0: the daemon reads them itself, in
-    threads. `auto` is 0 up to 64 cameras and one for every 64 beyond that, at most one a
-    processor."""
+    threads, which costs less. `auto` is 0 up to 128 cameras and one for every 128 beyond that, at
+    most one a processor."""
 
     def process_count(self, cameras: int) -> int:
         """How many processes read that many cameras; 0: threads of this process do."""

@@ -210,7 +210,7 @@ def test_a_source_of_no_kind_is_told_before_anything_starts(video: Path) -> None
 
 @pytest.mark.parametrize(
     ("processes", "cameras", "count"),
-    [("auto", 1, 0), ("auto", 64, 0), (0, 500, 0), (3, 10, 3), (3, 2, 2), ("2", 10, 2)],
+    [("auto", 1, 0), ("auto", 128, 0), (0, 500, 0), (3, 10, 3), (3, 2, 2), ("2", 10, 2)],
 )
 def test_how_many_processes(processes: object, cameras: int, count: int) -> None:
     settings = CaptureConfig.model_validate({"processes": processes})
@@ -219,7 +219,7 @@ def test_how_many_processes(processes: object, cameras: int, count: int) -> None
 
 def test_automatic_processes_are_no_more_than_processors(monkeypatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
-    counts = [CaptureConfig().process_count(cameras) for cameras in (65, 128, 129, 1000)]
+    counts = [CaptureConfig().process_count(cameras) for cameras in (129, 256, 257, 1000)]
     assert counts == [2, 2, 3, 4]
 
 
