@@ -33,10 +33,10 @@ from monitor.messages import Light
 from monitor.presence.likeness import Grid, Luma, motion
 from monitor.presence.stillness import LEAST, Stillness, largest
 
-GAIN, LOSS = 3.0, 2.5
+GAIN, LOSS = 4.0, 3.0
 """Log-odds that a change can add at most, and that the lack of any takes off."""
 
-SPREADS, LEAST_SPREAD, PRIOR_SPREAD = 3.0, 0.25, 0.6
+SPREADS, LEAST_SPREAD, PRIOR_SPREAD = 2.0, 0.35, 0.6
 """Spreads above the level from which a score is a rise; the least spread; that of a new level."""
 
 KNOWN_AFTER = 15.0
@@ -44,6 +44,9 @@ KNOWN_AFTER = 15.0
 
 FOLLOWS = 300.0
 """Time constant in seconds with which level, spread and picture follow the empty zone."""
+
+RELUCTANT = 0.1
+"""How much slower it follows scores that are unusual there: perhaps somebody stands still."""
 
 CALM = 5.0
 """Seconds without motion after which an empty zone is learned."""
@@ -73,10 +76,9 @@ class Empty:
         """Whether it was seen for long enough."""
         return self.seconds >= KNOWN_AFTER
 
-    @property
-    def usual(self) -> float:
-        """Log-odds up to which a score is usual here."""
-        return self.level + SPREADS * self.spread
+    def rise(self, odds: float) -> float:
+        """By how many spreads a score lies above what is usual here."""
+        return max((odds - self.level) / self.spread - SPREADS, 0.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,8 +139,8 @@ def weigh(known: Acquaintance, still: Stillness, look: Look) -> tuple[Acquaintan
     new = familiar is not None and place >= SMALLEST
     gain = 0.0
     if familiar is not None and new and (look.occupied or (moved and changed <= EVERYWHERE)):
-        gain = min(max(look.odds - familiar.usual, 0.0), GAIN)
-    elif not look.occupied and not moved and look.comparable and not new:
+        gain = min(familiar.rise(look.odds), GAIN)
+    elif not look.occupied and not moved and not new:
         gain = -LOSS
     evidence = Evidence(
         look.odds,
@@ -185,6 +187,8 @@ def _followed(empty: Empty, odds: float, picture: Grid, elapsed: float) -> Empty
     steps that do not grow with the distance."""
     whole = empty.seconds + elapsed
     rate = max(elapsed / (whole + 2.0), 1.0 - exp(-elapsed / FOLLOWS))
+    if empty.known and empty.rise(odds) > 0.0:
+        rate *= RELUCTANT
     off = odds - empty.level
     level = empty.level + rate * max(-2.0 * empty.spread, min(2.0 * empty.spread, off))
     wider = min(1.4826 * abs(off), 2.0 * empty.spread)

@@ -33,6 +33,10 @@ SAME_PATTERN = 0.4
 LOST_TEXTURE = 0.2
 """A block with less than this share of its usual energy shows nothing any more."""
 
+NOISIEST = 3.0
+"""Grey levels of noise a cell at most: what differs more in half of the cells is no noise, but
+something as large as that."""
+
 USUAL_AFTER = 600.0
 """Time constant in seconds with which the usual view follows what is seen."""
 
@@ -120,7 +124,7 @@ def motion(luma: Grid, before: Grid) -> Motion:
     difference = luma - before
     some = difference[::3, ::3].ravel()
     shift = _median(some)
-    noise = 1.4826 * float(_median(np.abs(some - shift)))
+    noise = min(1.4826 * float(_median(np.abs(some - shift))), NOISIEST)
     mean = float(difference.mean())
     agreeing = float((np.sign(mean) * difference >= 4.0).mean())
     change = float(np.abs(difference).mean())
