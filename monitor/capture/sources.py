@@ -142,6 +142,8 @@ def opened(source: Source) -> Iterator[OpenSource]:
         try:
             stream = _video(container)
             if stream is not None:
+                if _usable(source.hardware) and not stream.codec_context.is_hwaccel:
+                    _tell_software(source.hardware, stream.codec_context.name)
                 tick = stream.time_base or Fraction(1)
                 yield OpenSource(container, stream, _timed(source, container), tick)
                 return
@@ -185,6 +187,16 @@ def _usable(hardware: HardwareDecoder) -> bool:
         )
         return False
     return True
+
+
+@lru_cache
+def _tell_software(hardware: HardwareDecoder, codec: str) -> None:
+    """Say once for a codec that the device does not decode it."""
+    log.warning(
+        "the hardware decoder does not know this codec; decoding on the processor",
+        hardware=hardware.value,
+        codec=codec,
+    )
 
 
 def _video(container: InputContainer) -> VideoStream | None:

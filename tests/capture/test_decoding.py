@@ -78,6 +78,18 @@ def test_missing_hardware_is_told_once_and_done_without(video: Path, kind: str) 
         assert told == [kind]
 
 
+def test_a_codec_that_the_hardware_does_not_know_is_told_once(video: Path, monkeypatch) -> None:
+    """As where a GPU is there: `_usable` says so, and FFmpeg decodes on the processor."""
+    monkeypatch.setattr(sources, "_usable", lambda hardware: hardware is not HardwareDecoder.NONE)
+    monkeypatch.setattr(sources, "_accelerator", lambda _hardware: None)
+    sources._tell_software.cache_clear()
+    with capture_logs() as logs:
+        for kind in (HardwareDecoder.CUDA, HardwareDecoder.CUDA, HardwareDecoder.NONE):
+            with opened(replace(file_source(video), hardware=kind)) as readable:
+                assert len(list(readable.container.decode(readable.stream))) == 5
+    assert [(line["hardware"], line["codec"]) for line in logs] == [("cuda", "h264")]
+
+
 class Opener:
     """`av.open` that serves a file, but fails where the probing is too short."""
 
