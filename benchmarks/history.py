@@ -59,6 +59,13 @@ def known_until(events: int) -> datetime:
     return START + SLOT * (events // CAMERAS)
 
 
+def oldest_event(engine: Engine) -> int:
+    """How many events at the history's beginning are gone, about."""
+    with engine.connect() as connection:
+        first = connection.scalar(select(func.min(OccupancyEvent.started_at))) or START
+    return (first - START) // SLOT * CAMERAS
+
+
 def fill(engine: Engine, count: int) -> None:
     """Bring an empty table, or one that `fill` has begun, to `count` events and their coverage."""
     with engine.connect() as connection:

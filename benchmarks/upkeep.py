@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Engine
 
-from benchmarks.history import CAMERAS, START, known_until
+from benchmarks.history import CAMERAS, START, known_until, oldest_event
 from benchmarks.load import change, quantiles
 from monitor.clock import SystemClock
 from monitor.events.models import Base
@@ -63,13 +63,15 @@ class Load:
         self._thread.join()
         self._writer.stop(60.0)
 
-    def during(self, work: Callable[[], object]) -> tuple[float, float, dict[str, float]]:
-        """Seconds the work took, of the processor too, and put → commit meanwhile in ms."""
+    def during(self, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """What came of the work, the seconds it took, of the processor too, and put → commit
+        meanwhile in ms."""
         self._took.clear()
         begun, busy = time.perf_counter(), time.thread_time()
-        work()
+        came = work()
         seconds, worked = time.perf_counter() - begun, time.thread_time() - busy
-        return seconds, worked, quantiles(list(self._took))
+        times = {"s": round(seconds, 2), "cpu_s": round(worked, 2)}
+        return came | times | {"put_to_commit_ms": quantiles(list(self._took))}
 
     def _go_on(self) -> None:
         number = 0
@@ -87,25 +89,22 @@ def bench_upkeep(engine: Engine, folder: Path, count: int, remove: int) -> Itera
     """Nothing; a sweep that finds nothing; one that takes the `remove` oldest; maintenance."""
     store = SnapshotStore(folder / "snapshots")
 
-    def limits(events: int) -> Limits:
-        before = known_until(events)
-        return Limits(SystemClock().now().utc, before, before, START, START)
+    def nothing() -> dict[str, Any]:
+        time.sleep(QUIET)
+        return {"step": "nothing"}
 
-    steps: dict[str, Callable[[], object]] = {
-        "nothing": lambda: time.sleep(QUIET),
-        "retention finds nothing old": lambda: sweep(engine, store, limits(0)),
-        f"retention takes {remove} events": lambda: sweep(engine, store, limits(remove)),
-        "maintenance": lambda: maintain(engine, Base.metadata.tables),
-        "maintenance again": lambda: maintain(engine, Base.metadata.tables),
-    }
+    def retention(events: int) -> dict[str, Any]:
+        before = known_until(events)
+        limits = Limits(SystemClock().now().utc, before, before, START, START)
+        report = sweep(engine, store, limits)
+        return {"step": "retention", "rows": {gone.kind: gone.rows for gone in report.gone}}
+
+    def upkeep() -> dict[str, Any]:
+        done = maintain(engine, Base.metadata.tables)
+        return {"step": "maintenance", "freed_mb": round(done.freed_bytes / 1e6)}
+
+    oldest = oldest_event(engine)
+    steps = nothing, lambda: retention(oldest), lambda: retention(oldest + remove), upkeep
     with Load(engine, folder) as load:
-        for step, work in steps.items():
-            seconds, worked, waited = load.during(work)
-            yield {
-                "database": engine.dialect.name,
-                "events": count,
-                "step": step,
-                "s": round(seconds, 2),
-                "cpu_s": round(worked, 2),
-                "put_to_commit_ms": waited,
-            }
+        for step in steps:
+            yield {"database": engine.dialect.name, "events": count} | load.during(step)
