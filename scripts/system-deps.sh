@@ -1,9 +1,9 @@
 #!/bin/sh
 # Install the Debian/Ubuntu packages that the tests need: GStreamer's RTSP server, which runs with
 # the system's own Python, the MQTT broker mosquitto, PostgreSQL and MariaDB, which the tests
-# start in folders of their own, and the browser Chromium. Quick when all is there; installs only what is missing; without
-# root or password-less sudo it prints the command to run and exits 1. The product itself needs
-# none of it.
+# start in folders of their own, and the browser Chromium. Quick when all is there; installs only
+# what is missing; without root or password-less sudo it prints the command to run and exits 1. The
+# product itself needs none of it.
 #
 #   scripts/system-deps.sh            install what is missing
 #   scripts/system-deps.sh --check    install nothing, say what is missing (exit 1 if any)

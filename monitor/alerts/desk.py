@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Engine, String, cast, func, select
+from sqlalchemy import Engine, String, and_, cast, func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -64,9 +64,13 @@ def find_alerts(
     rule: str | None = None,
     camera: str | None = None,
     since: datetime | None = None,
+    after: tuple[datetime, UUID] | None = None,
     limit: int = 100,
 ) -> Sequence[AlertRow]:
-    """The newest alerts first; those that others tell of are left out. Raises DatabaseError."""
+    """The newest alerts first; those that others tell of are left out. Raises DatabaseError.
+
+    `after`: moment and id of the last alert of the page before.
+    """
     query = select(AlertRow).where(AlertRow.parent_id.is_(None))
     for column, value in (
         (AlertRow.state, state.value if state else None),
@@ -77,6 +81,9 @@ def find_alerts(
             query = query.where(column == value)
     if since is not None:
         query = query.where(AlertRow.at >= since)
+    if after is not None:
+        at, ident = after
+        query = query.where(or_(AlertRow.at < at, and_(AlertRow.at == at, AlertRow.id > ident)))
     query = query.order_by(AlertRow.at.desc(), AlertRow.id).limit(limit)
     with transaction(engine) as session:
         return session.scalars(query).all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -13,10 +14,17 @@ from sqlalchemy import Engine
 from monitor.alerts import desk
 from monitor.alerts.models import ActionRow, AlertRow
 from monitor.alerts.outbox import AlertState, DeliveryState
+from monitor.errors import UsageError
+from monitor.events.moments import parse_moment
 from monitor.web.errors import known_filters
 from monitor.web.feed import to_json
+from monitor.web.zones import find_zone
 
 Name = Annotated[str | None, Query(max_length=64)]
+Moment = Annotated[str | None, Query(max_length=128)]
+
+_AT = "%Y%m%dT%H%M%S.%f"
+"""A moment within a page mark."""
 
 
 def add_alerts(app: FastAPI, engine: Engine) -> None:
@@ -24,19 +32,35 @@ def add_alerts(app: FastAPI, engine: Engine) -> None:
 
     @app.get(
         "/api/alerts",
-        summary="Alerts, newest first, and how many deliveries went where",
+        summary="Alerts, newest first, page by page: `next` goes into `after`",
         dependencies=[Depends(known_filters)],
     )
     def alerts(
+        *,
         limit: Annotated[int, Query(ge=1, le=1000)] = 50,
         state: AlertState | None = None,
         rule: Name = None,
         camera: Name = None,
+        since: Moment = None,
+        timezone: Moment = None,
+        after: Annotated[str | None, Query(max_length=128)] = None,
     ) -> Response:
-        found = desk.find_alerts(engine, state=state, rule=rule, camera=camera, limit=limit)
+        zone = find_zone(timezone)
+        moment = parse_moment(since, now=datetime.now(UTC), zone=zone) if since else None
+        found = desk.find_alerts(
+            engine,
+            state=state,
+            rule=rule,
+            camera=camera,
+            since=moment,
+            after=_place(after) if after else None,
+            limit=limit + 1,
+        )
+        more, found = len(found) > limit, found[:limit]
         ids = [alert.id for alert in found]
         told, deeds = desk.count_deliveries(engine, ids), desk.last_deeds(engine, ids)
-        return _answer({"alerts": [_entry(each, told, deeds.get(each.id)) for each in found]})
+        entries = [_entry(each, told, deeds.get(each.id)) for each in found]
+        return _answer({"alerts": entries, "next": _mark(found[-1]) if more else None})
 
     @app.get("/api/alerts/{alert}", summary="One alert: whom it reached, and who did what about it")
     def alert(alert: UUID) -> Response:
@@ -72,6 +96,21 @@ def _entry(
         "acted_at": deed.at if deed else None,
         "comment": deed.comment if deed else "",
     }
+
+
+def _mark(alert: AlertRow) -> str:
+    """Where the page after this alert begins."""
+    return f"{alert.at.astimezone(UTC).strftime(_AT)}-{alert.id.hex}"
+
+
+def _place(mark: str) -> tuple[datetime, UUID]:
+    at, _, ident = mark.partition("-")
+    try:
+        return datetime.strptime(at, _AT).replace(tzinfo=UTC), UUID(ident)
+    except ValueError as error:
+        raise UsageError(
+            "this is no page mark", where="query after", remedy="give `next` of the page before"
+        ) from error
 
 
 def _answer(data: dict[str, Any]) -> Response:

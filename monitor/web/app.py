@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, replace
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CollectorRegistry
@@ -21,11 +22,12 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import monitor
+from monitor.errors import UsageError
 from monitor.events.models import OccupancyEvent
 from monitor.web.acts import add_acts
 from monitor.web.alerts import add_alerts
 from monitor.web.doorkeeper import Doorkeeper, Visitor
-from monitor.web.errors import add_errors
+from monitor.web.errors import add_errors, known_filters
 from monitor.web.feed import Feed, to_json
 from monitor.web.gate import Gate
 from monitor.web.health import Health, liveness, readiness
@@ -33,14 +35,22 @@ from monitor.web.intake import RestIntake, add_intake
 from monitor.web.memory import add_memory
 from monitor.web.metrics import StatusCollector
 from monitor.web.signin import add_signin, visitor_of
+from monitor.web.spec import describe
 from monitor.web.status import EventBook, MonitorStatus
 
 _STATIC = Path(__file__).with_name("static")
 _HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; "
+    "form-action 'self'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
 }
+
+
+_PAGES = {"/", "/login"}
+"""With the static files, what a browser may keep, if it asks each time whether it is current."""
 
 
 class _SafeHeaders:
@@ -55,7 +65,8 @@ class _SafeHeaders:
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers[name] = value
-                headers.setdefault("Cache-Control", "no-cache")
+                page = scope["path"] in _PAGES or scope["path"].startswith("/static/")
+                headers.setdefault("Cache-Control", "no-cache" if page else "no-store")
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
@@ -102,6 +113,7 @@ def create_app(
     app.add_middleware(Gate, keeper=keeper)
     app.add_middleware(_SafeHeaders)
     add_errors(app)
+    describe(app)
     add_signin(app, keeper)
     _add_health(app, status, metrics, keeper)
     _add_cameras(app, status, feed)
@@ -127,10 +139,12 @@ def _health_response(health: Health) -> Response:
 def _add_health(
     app: FastAPI, status: MonitorStatus, metrics: CollectorRegistry, keeper: Doorkeeper
 ) -> None:
+    @app.head("/healthz", include_in_schema=False)
     @app.get("/healthz", summary="Is the process alive?")
     def healthz() -> Response:
         return _health_response(liveness(status.report()))
 
+    @app.head("/readyz", include_in_schema=False)
     @app.get("/readyz", summary="Is presence being watched?")
     def readyz(request: Request) -> Response:
         health = readiness(status.report())
@@ -160,28 +174,40 @@ def _add_cameras(app: FastAPI, status: MonitorStatus, feed: Feed) -> None:
         jpeg = status.picture(name)
         if jpeg is None:
             raise HTTPException(404, f"no picture of camera {name}")
-        return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
+        return Response(jpeg, media_type="image/jpeg")
 
 
 def _add_events(app: FastAPI, events: EventBook) -> None:
-    @app.get("/api/events", summary="Occupancy events, newest first")
+    @app.get(
+        "/api/events",
+        summary="Occupancy events, newest first",
+        dependencies=[Depends(known_filters)],
+    )
     def recent(
         limit: Annotated[int, Query(ge=1, le=1000)] = 50,
-        camera: str | None = None,
+        camera: Annotated[str | None, Query(max_length=64)] = None,
         since: datetime | None = None,
         open: bool = False,
     ) -> Response:
         if since is not None and since.tzinfo is None:
-            raise HTTPException(400, "since needs a time zone, such as 2030-01-31T08:00:00Z")
+            raise UsageError(
+                "the moment has no time zone",
+                where="query since",
+                remedy="write it as 2030-01-31T08:00:00Z or with an offset",
+            )
         rows = events.recent(limit=limit, camera=camera, since=since, open_only=open)
         return _json({"events": [asdict(row) for row in rows]})
 
     @app.get("/api/events/{event_id}/snapshot.jpg", summary="The picture of an event's peak")
-    def snapshot(event_id: UUID) -> Response:
+    def snapshot(request: Request, event_id: UUID) -> Response:
         jpeg = events.snapshot(event_id)
         if jpeg is None:
             raise HTTPException(404, "this event has no picture")
-        return Response(jpeg, media_type="image/jpeg")
+        tag = f'"{hashlib.sha256(jpeg).hexdigest()[:32]}"'
+        headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
+        if request.headers.get("If-None-Match") == tag:
+            return Response(status_code=304, headers=headers)
+        return Response(jpeg, media_type="image/jpeg", headers=headers)
 
 
 def _add_dashboard(app: FastAPI, feed: Feed, keeper: Doorkeeper) -> None:

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, replace
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Response
 from sqlalchemy import Engine
 
-from monitor.errors import UsageError
 from monitor.events.coverage import coverage_gaps
 from monitor.events.moments import parse_moment
 from monitor.events.overlaps import find_overlaps
@@ -29,6 +27,7 @@ from monitor.events.stays import longest_stays
 from monitor.events.zones import zone_states
 from monitor.web.errors import known_filters
 from monitor.web.feed import to_json
+from monitor.web.zones import find_zone
 
 LARGEST = 10_000
 """Lines of an answer."""
@@ -49,7 +48,7 @@ class _Asked:
         timezone: Text = None,
     ) -> None:
         self.now = datetime.now(UTC)
-        self.zone = _zone(timezone)
+        self.zone = find_zone(timezone)
         self.filter = EventFilter(
             camera=camera, zone=zone, since=self.moment(since), until=self.moment(until)
         )
@@ -144,12 +143,3 @@ def _lines(name: str, found: Iterable[Any], limit: int) -> Response:
 
 def _answer(data: dict[str, Any]) -> Response:
     return Response(to_json(data), media_type="application/json")
-
-
-def _zone(name: str | None) -> tzinfo:
-    try:
-        return ZoneInfo(name) if name is not None else UTC
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise UsageError(
-            f"there is no time zone {name!r}", remedy="write UTC, Europe/Berlin, Asia/Tokyo …"
-        ) from error

@@ -84,4 +84,4 @@ def _tell(keeper: Doorkeeper, visitor: Visitor | None) -> Response:
             "may_act": visitor is not None and visitor.role is Role.OPERATOR,
         }
     )
-    return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
+    return Response(body, media_type="application/json")

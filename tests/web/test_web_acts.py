@@ -186,7 +186,7 @@ REFUSED: list[tuple[str, str, dict[str, str] | None, int, str]] = [
     ("DELETE", f"/api/events/{EVENT}", None, 404, "/api/events/"),
     ("POST", "/api/cameras", {}, 405, "method not allowed"),
     ("GET", f"/api/alerts/{NONE}", None, 404, "no alert begins"),
-    ("GET", "/api/alerts?camra=dock", None, 400, "no such filter; camera, limit"),
+    ("GET", "/api/alerts?camra=dock", None, 400, "no such filter; after, camera"),
 ]
 
 

@@ -78,3 +78,14 @@ def test_what_makes_no_sense_is_refused_and_nothing_can_be_changed(client: httpx
     assert client.get("/api/alerts?state=angry").status_code == 400
     assert client.get("/api/alerts?limit=0").status_code == 400
     assert client.post("/api/alerts", json={}).status_code == 403
+
+
+def test_alerts_are_paged_and_bounded_in_time(client: httpx.Client) -> None:
+    first = client.get("/api/alerts?limit=1").json()
+    second = client.get("/api/alerts", params={"limit": 1, "after": first["next"]}).json()
+    assert [page["alerts"][0]["id"] for page in (first, second)] == [str(SECOND), str(FIRST)]
+    assert second["next"] is None
+    since = {"since": "2026-03-01 13:02", "timezone": "Europe/Berlin"}
+    assert len(client.get("/api/alerts", params=since).json()["alerts"]) == 1
+    for wrong in ({"after": "x"}, {"since": "soonish"}, {"timezone": "Mars"}):
+        assert client.get("/api/alerts", params=wrong).status_code == 400

@@ -176,7 +176,11 @@ def test_pictures(client: httpx.Client, daemon: FakeDaemon) -> None:
     missing = client.get("/api/cameras/none/picture.jpg")
     assert (missing.status_code, missing.json()["what"]) == (404, "no picture of camera none")
     daemon.rows = [event(1)]
-    assert client.get(f"/api/events/{event(1).id}/snapshot.jpg").content == JPEG
+    kept = client.get(f"/api/events/{event(1).id}/snapshot.jpg")
+    assert kept.content == JPEG
+    known = {"If-None-Match": kept.headers["etag"]}
+    again = client.get(f"/api/events/{event(1).id}/snapshot.jpg", headers=known)
+    assert (again.status_code, again.content) == (304, b"")
     assert client.get(f"/api/events/{event(2).id}/snapshot.jpg").status_code == 404
     assert client.get("/api/events/..%2F..%2Fetc/snapshot.jpg").status_code in {400, 404}
 
@@ -282,3 +286,24 @@ def test_dashboard_is_self_contained(client: httpx.Client) -> None:
         text = file.read_text(encoding="utf-8")
         assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", text), file
         assert not re.search(r"\b(?:style|on\w+)=[\"']", text), f"{file}: the policy forbids this"
+
+
+def test_what_describes_the_api_says_how_it_refuses(client: httpx.Client) -> None:
+    spec = client.get("/openapi.json").json()
+    for path, operations in spec["paths"].items():
+        for operation in operations.values():
+            assert "422" not in operation["responses"]
+            assert "default" in operation["responses"]
+            assert ("security" in operation) is (
+                path not in {"/healthz", "/readyz", "/api/session"}
+            )
+
+
+def test_headers_keep_the_browser_here_and_answers_out_of_caches(client: httpx.Client) -> None:
+    for path, kept in (("/", "no-cache"), ("/static/dom.js", "no-cache"),
+                       ("/api/cameras", "no-store"), ("/nothing", "no-store")):  # fmt: skip
+        headers = client.get(path).headers
+        assert headers["cache-control"] == kept
+        assert headers["cross-origin-resource-policy"] == "same-origin"
+        assert headers["x-content-type-options"] == "nosniff"
+    assert client.head("/healthz").status_code == 200
