@@ -1,7 +1,7 @@
 """`db check --fix`: put right what can be put right without guessing, and write down what was done.
 
-No event and no picture is deleted, and no event that is held is touched. No monitor may run
-meanwhile: see `monitor.storage.ownership`.
+No event and no picture is deleted, and no event that is held is touched, but to name its picture
+again. No monitor may run meanwhile: see `monitor.storage.ownership`.
 """
 
 from __future__ import annotations
