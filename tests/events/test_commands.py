@@ -232,6 +232,8 @@ def test_ratio_and_days(url: str, watched: None) -> None:
     assert (line["period"], line["start"]) == ("sunday", None)
     assert (line["occupied_s"], line["vacant_s"], line["not_seen_s"]) == (2 * HOUR, HOUR, 0.0)
     table = run("events", "ratio", "--db", url, *span, "--timezone", "UTC").stdout
+    heading = next(line for line in table.splitlines() if "occupied" in line)
+    assert " s " not in heading
     assert "66.7%" in table
     (day,) = lines(run("events", "days", *words, *span))
     assert (day["day"], day["stays"]) == ("2026-03-01", 2)
