@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from monitor.cli.output import Format, FormatOption, print_rows
+from monitor.errors import ConfigError
 
 if TYPE_CHECKING:
     from monitor.training.config import TrainConfig
@@ -148,6 +149,12 @@ def _load(
             set_key(tree, key, str(value))
     for text in override or ():
         apply_override(tree, text)
+    if unlabelled and tree.get("distill") is None:
+        raise ConfigError(
+            "there is no `distill` section, so no teacher",
+            where=str(config),
+            remedy="start from configs/training/pplcnet_x1_0_distillation.yaml",
+        )
     return check_config(TrainConfig, tree, str(config))
 
 

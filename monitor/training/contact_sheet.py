@@ -43,8 +43,8 @@ class Captioned:
 def contact_sheet(fields: Sequence[Captioned], *, columns: int = 8, title: str = "") -> Picture:
     """Lay `fields` out row by row under a title; RGB uint8 (height, width, 3).
 
-    Every field is `SIDE` square with its aspect kept, its captions below. Characters that the
-    drawing font lacks are written as `?`.
+    Every field is `SIDE` square with its aspect kept, its captions below. OpenCV 5 writes any
+    script; OpenCV 4 writes `?` for what is not ASCII.
     """
     columns = max(1, min(columns, len(fields)))
     rows = -(-len(fields) // columns)
@@ -101,4 +101,5 @@ def _text_width(text: str) -> int:
 
 
 def _plain(text: str) -> str:
-    return text.encode("ascii", "replace").decode()
+    """Names that are no UTF-8 on the disk hold surrogates, which OpenCV does not take."""
+    return text.encode("utf-8", "replace").decode()

@@ -26,7 +26,8 @@ from monitor.training.files import prepare_output, write_json
 PARITY: Final = 1e-5
 """Largest difference of a probability between Paddle Inference and ONNX Runtime."""
 
-OPSET: Final = 13
+OPSET: Final = 14
+"""The first with HardSwish, which runtimes put into the convolution before it."""
 ONNX_FILE: Final = "inference.onnx"
 _BATCH: Final = "batch"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from paddle import nn
 
 from monitor.errors import ConfigError
@@ -25,7 +27,16 @@ def create_network(arch: ArchConfig, report: Reporter | None = None) -> nn.Layer
         )
     try:
         network = build_network(arch.name, arch.class_num, **arch.settings())
-    except (TypeError, ValueError) as error:
+    except TypeError as error:
+        unknown = re.search(r"argument '(\w+)'", str(error))
+        if unknown is None:
+            raise
+        raise ConfigError(
+            f"{arch.name} does not take this setting",
+            where=f"arch.{unknown[1]}",
+            remedy="leave it out, or choose another network",
+        ) from None
+    except ValueError as error:
         raise ConfigError(f"{arch.name}: {error}", where="arch") from None
     if arch.pretrained is not None:
         loaded = load_pretrained(network, arch.pretrained)

@@ -26,6 +26,7 @@ from monitor.training.lists import read_soft_labels
 from monitor.training.losses import cross_entropy, dml_loss, hint_loss
 from monitor.training.objectives import Objective, TensorBatch
 from monitor.training.progress import Reporter
+from monitor.training.readiness import Readiness
 from monitor.training.run_state import RunResult
 from monitor.training.train import run_training
 
@@ -45,7 +46,16 @@ def run_distillation(
             "there is no `distill` section, so no teacher",
             remedy="start from configs/training/pplcnet_x1_0_distillation.yaml",
         )
+    _refuse_unusable(config.distill.teacher)
     return run_training(config, resume=resume, report=report, build_objective=_build)
+
+
+def _refuse_unusable(teacher: TeacherConfig) -> None:
+    """Before all pictures are decoded once, which takes a while: can this teacher teach?"""
+    if teacher.arch is not None:
+        Readiness().check_network(teacher.arch)
+    if teacher.soft_labels is not None:
+        read_soft_labels(teacher.soft_labels)
 
 
 class Teacher(Protocol):

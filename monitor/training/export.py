@@ -1,7 +1,9 @@
 """From training weights to a model folder: program, parameters, card and golden scores.
 
 The program is PIR (`inference.json`) with the softmax inside, input `x` float32
-(-1, 3, 224, 224), output float32 (-1, 2), as PaddleClas's export makes it.
+(-1, 3, 224, 224), output float32 (-1, 2), as PaddleClas's export makes it. Beside it lies the
+same in Paddle 2's format (`inference.pdmodel`, the parameters are the same bytes), for that is
+what Paddle's OpenVINO engine reads.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from monitor.inference.model import ModelInfo
 from monitor.inference.predictor import PaddlePredictor
 from monitor.inference.selftest import TOLERANCE
 from monitor.training.card import CARD, Card, digests
+from monitor.training.exported import PARAMS
 from monitor.training.files import prepare_output, write_json
 from monitor.training.scoring import DEFAULT_ARCH, weights_digest
 from monitor.training.trained import load_network, probabilities
@@ -33,8 +36,9 @@ from monitor.training.trained import load_network, probabilities
 PARITY: Final = 1e-4
 """Largest difference of a probability between the network and its exported program."""
 
-PROGRAM_FILES: Final = ("inference.json", "inference.pdiparams")
-STALE: Final = ("inference.onnx", "inference.pdmodel", "inference.pdiparams.info")
+LEGACY: Final = "inference.pdmodel"
+PROGRAM_FILES: Final = ("inference.json", LEGACY, "inference.pdiparams")
+STALE: Final = ("inference.onnx", "inference.pdiparams.info")
 """Files of former weights that would contradict the new ones."""
 
 GOLDEN: Final = "golden"
@@ -95,7 +99,26 @@ def export_model(job: ExportJob) -> Exported:
 
 
 def save_program(network: Any, folder: Path) -> None:
-    """Write `network` (logits, eval mode) with a softmax as `inference.json` + `.pdiparams`."""
+    """Write `network` (logits, eval mode) with a softmax: both programs, and the parameters."""
+    from paddle.pir_utils import DygraphOldIrGuard
+
+    with tempfile.TemporaryDirectory(prefix=".legacy.", dir=folder) as name:
+        with DygraphOldIrGuard():
+            _save(network, Path(name))
+        _save(network, folder)
+        params = (Path(name) / PARAMS).read_bytes()
+        if (Path(name) / LEGACY).exists() and params == (folder / PARAMS).read_bytes():
+            (Path(name) / LEGACY).replace(folder / LEGACY)
+    missing = [name for name in PROGRAM_FILES if not (folder / name).is_file()]
+    if missing:
+        raise ModelError(
+            f"Paddle wrote no {' and no '.join(missing)}",
+            remedy="export with Paddle 3.x and FLAGS_enable_pir_api on, its default",
+        )
+
+
+def _save(network: Any, folder: Path) -> None:
+    """One program and its parameters, in the format Paddle is set to."""
     import paddle
 
     served = paddle.nn.Sequential(network, paddle.nn.Softmax(axis=-1))
@@ -103,12 +126,6 @@ def save_program(network: Any, folder: Path) -> None:
     spec = paddle.static.InputSpec([None, 3, SIDE, SIDE], "float32", "x")
     program = paddle.jit.to_static(served, input_spec=[spec], full_graph=True)
     paddle.jit.save(program, str(folder / "inference"))
-    missing = [name for name in PROGRAM_FILES if not (folder / name).is_file()]
-    if missing:
-        raise ModelError(
-            f"Paddle wrote no {' and no '.join(missing)}",
-            remedy="export with Paddle 3.x and FLAGS_enable_pir_api on, its default",
-        )
 
 
 def sample_patches(count: int = 12, seed: int = 0) -> NDArray[np.uint8]:

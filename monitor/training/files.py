@@ -12,35 +12,25 @@ from pathlib import Path
 from typing import IO, Any
 
 from monitor.errors import InputError
+from monitor.storage.files import whole_path
 
 
 @contextmanager
 def atomic(file: Path) -> Iterator[Path]:
-    """A temporary path beside `file` that takes its place if the block succeeds.
+    """A temporary path beside `file`, whose folder is made, that takes its place if all goes well.
 
-    The data is on the disk before the name changes, so a crash leaves the old file or the new.
     Raises InputError if it cannot be written: no room, no right.
     """
-    temporary: Path | None = None
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{file.name}.", suffix=".tmp", dir=file.parent)
-        os.close(handle)
-        temporary = Path(name)
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(file)
+        with whole_path(file) as temporary:
+            yield temporary
     except OSError as error:
         raise InputError(
             f"cannot be written: {error.strerror or error}",
             where=str(file),
             remedy="make room or choose another output; what was there before is intact",
         ) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 def write_text(file: Path, text: str) -> None:

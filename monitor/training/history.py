@@ -8,9 +8,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from monitor.errors import UsageError
 from monitor.training.files import atomic, write_json, write_text
 
 Row = Mapping[str, Any]
+
+
+def require_libraries() -> None:
+    """Raises UsageError where an optional library is missing: before the work, not after it."""
+    try:
+        import matplotlib  # noqa: F401
+        import tensorboardX  # noqa: F401
+    except ImportError as error:
+        raise UsageError(
+            f"{error.name} is not installed, which records how training goes",
+            remedy="pip install 'presence-monitor[training]'",
+        ) from None
 
 
 class History:

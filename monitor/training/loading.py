@@ -52,11 +52,23 @@ def check_config(kind: type[Model], tree: dict[str, Any], where: str) -> Model:
     try:
         return kind.model_validate(tree)
     except ValidationError as error:
-        complaints = [
-            f"{'.'.join(str(part) for part in item['loc']) or 'file'}: {item['msg']}"
-            for item in error.errors()
-        ]
-        raise ConfigError("; ".join(complaints), where=where) from None
+        raise ConfigError("; ".join(_complaints(error)), where=where) from None
+
+
+def _complaints(error: ValidationError) -> list[str]:
+    """What is wrong by key; what only follows from a complaint about a part is left out."""
+    items = error.errors()
+    places = [item["loc"] for item in items]
+    complaints = []
+    for item in items:
+        place = item["loc"]
+        if any(len(other) > len(place) and other[: len(place)] == place for other in places):
+            continue
+        said = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            said = "there is no such key"
+        complaints.append(f"{'.'.join(str(part) for part in place)}: {said}" if place else said)
+    return complaints
 
 
 def apply_override(tree: dict[str, Any], override: str) -> None:

@@ -22,6 +22,7 @@ from monitor.training.distill import run_distillation
 from monitor.training.files import prepare_output, write_json
 from monitor.training.loading import check_config, read_yaml, set_key
 from monitor.training.progress import Reporter, Silent
+from monitor.training.readiness import Readiness
 from monitor.training.run_state import BEST_WEIGHTS, settings_of
 from monitor.training.search_config import SearchConfig
 from monitor.training.search_report import write_search_report
@@ -110,17 +111,21 @@ class _Search:
         return tree
 
     def _best_teacher(self) -> Path:
+        self._try(TEACHER, self._teacher_trees())
+        return self._best_weights()
+
+    def _teacher_trees(self) -> dict[str, tuple[Any, Tree]]:
+        """The configuration of each network to try, with the settings found so far."""
         teacher = self._config.teacher
-        assert teacher is not None
-        trees = {}
-        for name in teacher.search_values:
+        trees: dict[str, tuple[Any, Tree]] = {}
+        for name in teacher.search_values if teacher is not None else ():
+            assert teacher is not None
             changes: Tree = {"arch.name": name, "arch.pretrained": teacher.pretrained.get(name)}
             tree = self._tree(changes, teacher.rm_keys)
             for key in teacher.rm_keys:
                 set_key(tree, key, None)
             trees[name] = (name, tree)
-        self._try(TEACHER, trees)
-        return self._best_weights()
+        return trees
 
     def _distill(self, teacher_weights: Path) -> Path:
         file = self._config.distill_config_file
@@ -207,19 +212,20 @@ class _Search:
         return check_config(TrainConfig, tree, f"{self._config.base_config_file} ({step})")
 
     def _refuse_misfits(self) -> None:
-        """Every value must make a valid configuration, before any of them is trained."""
+        """Every training must be able to begin, before the first of them takes its hours."""
+        readiness = Readiness()
         for step in self._config.search_dict:
             for value in step.search_values:
-                self._check(self._tree(dict.fromkeys(step.replace_config, value)), step.search_key)
-        if self._config.distill_config_file is not None:
-            tree = read_yaml(self._config.distill_config_file)
-            if (
-                check_config(TrainConfig, tree, str(self._config.distill_config_file)).distill
-                is None
-            ):
-                raise ConfigError(
-                    "there is no `distill` section", where=str(self._config.distill_config_file)
-                )
+                tree = self._tree(dict.fromkeys(step.replace_config, value))
+                readiness.check(self._check(tree, step.search_key))
+        for _, tree in self._teacher_trees().values():
+            readiness.check(self._check(tree, TEACHER))
+        file = self._config.distill_config_file
+        if file is not None:
+            config = check_config(TrainConfig, read_yaml(file), str(file))
+            if config.distill is None:
+                raise ConfigError("there is no `distill` section", where=str(file))
+            readiness.check(config)
 
     # --- journal ----------------------------------------------------------------------------
 

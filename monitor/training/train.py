@@ -28,7 +28,7 @@ from monitor.training.create import create_network
 from monitor.training.dataset import Batch, Mixture
 from monitor.training.ema import MovingAverage
 from monitor.training.files import prepare_output, write_json
-from monitor.training.history import History
+from monitor.training.history import History, require_libraries
 from monitor.training.judge import Verdict, judge
 from monitor.training.objectives import LabelObjective, Objective, TensorBatch
 from monitor.training.optimisers import build_optimiser
@@ -63,8 +63,9 @@ def run_training(
     there is none); the weights it ends with are bit for bit those of an uninterrupted run.
     Raises before the first batch for whatever would spoil the run: ConfigError (unknown
     network), InputError (lists, pictures, output folder), ModelError (weights of another
-    shape), UsageError (a finished or different run in the output folder).
+    shape), UsageError (a finished or different run in the output folder, a library missing).
     """
+    require_libraries()
     team = join_team(config.device)
     said: Reporter = report if report is not None and team.leads else Silent()
     # The names of parameters, by which the optimiser keeps its state, must not depend on what

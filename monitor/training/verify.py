@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitor.config.camera import ViewKind
+from monitor.config.inference import Engine
 from monitor.errors import InputError, ModelError
 from monitor.imaging.jpeg import read_picture
 from monitor.imaging.views import cut
@@ -77,7 +78,7 @@ def _files(info: ModelInfo) -> list[Check]:
 
 
 def _kernels(info: ModelInfo, predictor: Predictor, golden: Golden | None) -> Check:
-    plain = PaddlePredictor(info, onednn=False)
+    plain = PaddlePredictor(info, engine=Engine.PLAIN)
     name, patches = "a synthetic picture", synthetic_patch()
     if golden is not None and golden.names:
         name, patches = golden.names[0], golden.patches[0]

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_pictures import tiny_config, write_pictures
 
-from monitor.errors import ConfigError, InputError
+from monitor.errors import ConfigError, InputError, ModelError
 from monitor.training.distill import run_distillation
 from monitor.training.lists import write_list
 from monitor.training.losses import cross_entropy, dml_loss, hint_loss
@@ -150,6 +150,17 @@ def test_pictures_without_soft_labels_are_named(data: Path, tmp_path: Path) -> N
     (tmp_path / "soft.txt").write_text("\n".join(lines[2:]))
     with pytest.raises(InputError, match=r"2 of 256 pictures.*train/000\.jpg"):
         run(data, tmp_path / "run", {"teacher": {"soft_labels": tmp_path / "soft.txt"}})
+
+
+def test_an_unusable_teacher_is_refused_before_pictures_are_read(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.training.distill.run_training", pytest.fail)
+    arch = {"name": "PPLCNet_x0_25", "pretrained": tmp_path / "gone.pdparams"}
+    with pytest.raises(ModelError, match="cannot read the weights"):
+        run(data, tmp_path / "run", {"teacher": {"arch": arch}})
+    with pytest.raises(InputError, match="cannot read the list"):
+        run(data, tmp_path / "run", {"teacher": {"soft_labels": tmp_path / "gone.txt"}})
 
 
 def test_hints_without_features_are_refused(data: Path, tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ import pytest
 from ruamel.yaml import YAML
 from tiny_pictures import tiny_config, write_pictures
 
-from monitor.errors import ConfigError, ModelError, UsageError
+from monitor.errors import ConfigError, InputError, ModelError, UsageError
 from monitor.training import search
+from monitor.training.build_config import BuildConfig
 from monitor.training.config import TrainConfig
 from monitor.training.judge import Verdict
-from monitor.training.loading import apply_override, load_config
+from monitor.training.loading import apply_override, check_config, load_config
 from monitor.training.run_state import RunResult
 from monitor.training.search import run_search
 from monitor.training.search_config import SearchConfig
@@ -69,6 +70,9 @@ def trainer(monkeypatch: pytest.MonkeyPatch) -> Trainer:
 
 def write_base(tmp_path: Path, name: str = "base.yaml", **changes: Any) -> Path:
     config = tiny_config(tmp_path, tmp_path / "run", epochs=1, **changes)
+    for word, seed in (("train", 1), ("val", 2)):
+        if not config.data.val.list.with_name(f"{word}.txt").exists():
+            write_pictures(tmp_path, word, 4, seed=seed)
     file = tmp_path / name
     with file.open("w") as stream:
         YAML(typ="safe").dump(json.loads(config.model_dump_json()), stream)
@@ -179,6 +183,29 @@ def test_values_that_make_no_configuration_are_refused_at_once(
     assert not trainer.calls
 
 
+def test_what_would_fail_in_the_last_step_is_refused_at_once(
+    tmp_path: Path, trainer: Trainer
+) -> None:
+    with pytest.raises(ConfigError, match="ResNet18_vd"):
+        run_search(search_config(tmp_path, teacher={"search_values": ["ResNet18_vd"]}))
+    weights = {"PPLCNet_x0_5": tmp_path / "gone.pdparams"}
+    teacher = {"search_values": ["PPLCNet_x0_5"], "pretrained": weights}
+    with pytest.raises(ModelError, match="weights"):
+        run_search(search_config(tmp_path, teacher=teacher))
+    (tmp_path / "t.pdparams").touch()
+    distill = {"teacher": {"arch": {"name": "PPLCNet_x0_5", "pretrained": tmp_path / "t.pdparams"}}}
+    file = write_base(tmp_path, "distill.yaml", distill=distill)
+    text = file.read_text().replace("train.txt", "elsewhere.txt")
+    file.write_text(text)
+    with pytest.raises(InputError, match="cannot read the list"):
+        run_search(
+            search_config(
+                tmp_path, teacher={"search_values": ["PPLCNet_x0_5"]}, distill_config_file=file
+            )
+        )
+    assert not trainer.calls
+
+
 def test_teacher_then_distillation(tmp_path: Path, trainer: Trainer) -> None:
     (tmp_path / "t.pdparams").touch()
     distill = {"teacher": {"arch": {"name": "PPLCNet_x0_5", "pretrained": tmp_path / "t.pdparams"}}}
@@ -242,6 +269,18 @@ def test_overrides_reach_into_lists_and_are_checked() -> None:
     for bad in ("nothing", "data.train.7.weight=1", "data.train.x=1"):
         with pytest.raises(UsageError):
             apply_override(tree, bad)
+
+
+def test_complaints_about_a_configuration_are_plain(tmp_path: Path) -> None:
+    tree = {"sources": [{"format": "csv", "images": "x"}], "colour": 1}
+    with pytest.raises(ConfigError) as caught:
+        check_config(BuildConfig, tree, "command line")
+    assert "colour: there is no such key" in caught.value.what
+    assert "sources.0.format: Input should be 'coco'" in caught.value.what
+    assert "Tuple" not in caught.value.what
+    with pytest.raises(ConfigError) as caught:
+        check_config(BuildConfig, {"sources": [{"format": "voc", "images": "x"}]}, "")
+    assert caught.value.what == "sources.0: voc needs `annotations`"
 
 
 def test_a_real_search_trains(tmp_path: Path) -> None:

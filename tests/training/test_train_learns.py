@@ -78,6 +78,9 @@ def test_settings_a_network_does_not_take_are_refused(data: Path, tmp_path: Path
     arch = {"name": "PPLCNet_x0_25", "lr_mult_list": [1.0, 1.0]}
     with pytest.raises(ConfigError, match="lr_mult_list"):
         run_training(tiny_config(data, tmp_path, arch=arch))
+    arch["name"] = "MobileNetV3_small_x0_35"
+    with pytest.raises(ConfigError, match="MobileNetV3_small_x0_35 does not take this"):
+        run_training(tiny_config(data, tmp_path, arch=arch))
 
 
 def test_one_class_only_is_refused(data: Path, tmp_path: Path) -> None:
