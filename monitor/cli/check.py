@@ -23,6 +23,7 @@ from monitor.config.base import format_duration
 from monitor.config.schema import json_schema
 from monitor.errors import ConfigError, UsageError
 from monitor.messages import WHOLE_FRAME
+from monitor.storage.files import whole_file
 from monitor.telemetry import redact
 
 app = typer.Typer()
@@ -113,9 +114,8 @@ def schema(
         sys.stdout.write(text)
         return
     try:
-        fresh = output.with_name(f".{output.name}.new")
-        fresh.write_text(text, encoding="utf-8")
-        fresh.replace(output)
+        with whole_file(output) as file:
+            file.write(text.encode())
     except OSError as error:
         raise UsageError(
             f"cannot write the schema: {error.strerror}",

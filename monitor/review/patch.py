@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
@@ -18,6 +17,7 @@ from monitor.config.document import read_document
 from monitor.config.root import merge
 from monitor.errors import ConfigError
 from monitor.messages import WHOLE_FRAME
+from monitor.storage.files import whole_path
 
 Tree = dict[str, Any]
 
@@ -63,32 +63,35 @@ def apply_patch(file: Path, patch: Tree) -> Path:
     yaml.preserve_quotes = True
     yaml.width = 4096
     before = file.with_name(f"{file.name}.before")
-    fresh = file.with_name(f".{file.stem}.new{file.suffix}")
     try:
-        text = file.read_text(encoding="utf-8-sig")
-        tree = yaml.load(text)
+        old = file.read_bytes()
+        rights = file.stat().st_mode & 0o777
+        tree = yaml.load(old.decode("utf-8-sig"))
         _lay_upon(tree, patch)
-        with fresh.open("w", encoding="utf-8") as stream:
-            yaml.dump(tree, stream)
-        fresh.chmod(file.stat().st_mode & 0o777)
-        config, problems = check_config(fresh, look=False)
-        if config is None:
-            raise ConfigError(
-                f"the result would not be good: {problems[0].what}",
-                where=str(file),
-                remedy="put the patch in by hand",
-            )
-        before.write_text(text, encoding="utf-8")
-        before.chmod(file.stat().st_mode & 0o777)
-        os.replace(fresh, file)  # noqa: PTH105 (one rename: there is always a whole file)
-    except (OSError, YAMLError) as error:
+        with whole_path(file) as fresh:
+            with fresh.open("w", encoding="utf-8") as stream:
+                yaml.dump(tree, stream)
+            fresh.chmod(rights)
+            _require_good(fresh, file)
+            with whole_path(before) as copy:
+                copy.write_bytes(old)
+                copy.chmod(rights)
+    except (OSError, UnicodeDecodeError, YAMLError) as error:
         said = error.strerror if isinstance(error, OSError) else "it is no YAML that can be kept"
         raise ConfigError(
             f"the patch cannot be put in: {said}", where=str(file), remedy="put it in by hand"
         ) from error
-    finally:
-        fresh.unlink(missing_ok=True)
     return before
+
+
+def _require_good(fresh: Path, file: Path) -> None:
+    config, problems = check_config(fresh, look=False)
+    if config is None:
+        raise ConfigError(
+            f"the result would not be good: {problems[0].what}",
+            where=str(file),
+            remedy="put the patch in by hand",
+        )
 
 
 def _lay_upon(tree: Any, patch: Mapping[str, Any]) -> None:

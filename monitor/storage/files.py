@@ -16,12 +16,18 @@ def whole_file(target: Path) -> Iterator[BinaryIO]:
     Until then it is `.NAME.partial` in the same folder, which a failed block leaves no trace of.
     That the new name survives power loss takes a `sync_folder` as well. Raises OSError.
     """
+    with whole_path(target) as partial, partial.open("wb") as file:
+        yield file
+
+
+@contextmanager
+def whole_path(target: Path) -> Iterator[Path]:
+    """As `whole_file`, for what opens its file itself: the path to write to."""
     partial = target.with_name(f".{target.name}.partial")
     try:
-        with partial.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
+        yield partial
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
         partial.replace(target)
     except BaseException:
         partial.unlink(missing_ok=True)
