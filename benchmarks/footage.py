@@ -357,11 +357,11 @@ def fitted(stills: Sequence[Still]) -> CalibrationConfig:
     odds, label = np.array(pairs).T
     weight = np.where(label == 1.0, 0.5 / label.sum(), 0.5 / (label.size - label.sum()))
     design = np.stack([odds, np.ones_like(odds)], axis=1)
-    fit = np.array([1.0, 0.0])
+    fit = np.zeros(2)
     for _ in range(25):
         p = 1.0 / (1.0 + np.exp(-design @ fit))
         curvature = (design * (weight * p * (1.0 - p))[:, None]).T @ design
-        fit = fit + np.linalg.solve(curvature, design.T @ (weight * (label - p)))
+        fit = fit + np.linalg.solve(curvature + 1e-6 * np.eye(2), design.T @ (weight * (label - p)))
     return CalibrationConfig(slope=float(fit[0]), offset=float(fit[1]))
 
 
@@ -550,7 +550,9 @@ def main(  # noqa: PLR0917 - the options of a command
     hours: Annotated[float, typer.Option(help="Empty footage of each empty still.")] = 1.0,
     stay: Annotated[float, typer.Option(help="Seconds of a visit.")] = 20.0,
     glance: Annotated[float, typer.Option(help="Seconds between keyframes.")] = 2.0,
-    only: Annotated[str, typer.Option(help="Only methods whose name contains this.")] = "",
+    only: Annotated[
+        str, typer.Option(help="Only the method so called, or those whose names contain it.")
+    ] = "",
     model: Annotated[Path, typer.Option(help="Model folder.")] = DEFAULT_MODEL,
     view: Annotated[ViewKind, typer.Option(help="How stills are cut.")] = ViewKind.TILES,
     cache: Annotated[Path, typer.Option(help="Where the stills' scores are kept.")] = Path(
@@ -566,11 +568,11 @@ def main(  # noqa: PLR0917 - the options of a command
     stills, lumas = scored_stills(list_file, model, view, cache), Lumas(list_file)
     measured, others = split(stills, list_file, half)
     rows, noted = [], []
-    for name, make in methods(fitted(others)).items():
-        if only in name:
-            plan = Plan(hours, stay, glance)
-            rows.append(row(name, make, measured, lumas, plan))
-            noted += [{"method": name, **note} for note in plan.notes]
+    made = methods(fitted(others))
+    for name in [only] if only in made else [name for name in made if only in name]:
+        plan = Plan(hours, stay, glance)
+        rows.append(row(name, made[name], measured, lumas, plan))
+        noted += [{"method": name, **note} for note in plan.notes]
     if notes is not None:
         notes.write_text("".join(json.dumps(note) + "\n" for note in noted))
     print_rows(rows, list(rows[0]), output)

@@ -189,9 +189,9 @@ def test_other_light_is_another_background() -> None:
     here.know(0.75)
     here.see(scored(0, 30, 0.75))
     assert here.state is VACANT
-    here.see(scored(30, 60, 0.75, HOME.but(infrared=True)))
+    here.see(scored(30, 60, 0.985, HOME.but(infrared=True)))
     assert here.state is OCCUPIED  # never seen by infrared: it is taken for what it says
-    here.see(scored(60, 200, 0.75, HOME.but(infrared=True)))
+    here.see(scored(60, 400, 0.985, HOME.but(infrared=True)))
     assert here.state is VACANT
 
 
