@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from monitor.cli.output import Format, FormatOption, print_rows
+from monitor.cli.output import WIDE, Format, FormatOption, print_rows
 from monitor.config.camera import ViewKind
 from monitor.errors import InputError
 from monitor.inference.backend import Backend
@@ -162,7 +162,7 @@ def _print_evaluation(report: Report, output_format: Format) -> None:
 
 
 def _print_tables(report: Report) -> None:
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else WIDE)
     ends = report["ci95"]
     table = Table("measure", "value", "95 % interval", title=f"{report['list']}, {report['view']}")
     table.add_row("pictures", f"{report['n_pos']} someone, {report['n_neg']} nobody", "")

@@ -199,7 +199,7 @@ class TrainConfig(ConfigModel):
 
     eval_interval: int = Field(default=1, ge=1)
     print_batch_step: int = Field(default=10, ge=1)
-    """Batches between points of the loss curve."""
+    """Batches between points of the loss curve; each epoch has at least one."""
 
     checkpoint_steps: int | None = Field(default=None, ge=1)
     """Batches between checkpoints within an epoch; None only at its end."""

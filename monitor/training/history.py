@@ -78,11 +78,13 @@ def plot_curves(file: Path, epochs: Sequence[Row], steps: Sequence[Row]) -> None
     losses.set_ylabel("training loss")
     rates = losses.twinx()
     rates.plot([row["step"] for row in steps], [row["lr"] for row in steps], color="grey", lw=0.8)
-    rates.set_ylabel("learning rate")
+    rates.set_ylabel("learning rate (grey)")
     judged = [row for row in epochs if "tpr" in row]
-    for name in ("tpr", "auroc", "average_precision"):
+    # Of curves that lie upon each other the lower ones show through the gaps.
+    for name, style in (("tpr", "-"), ("auroc", "-"), ("average_precision", ":")):
         points = [(row["epoch"], row[name]) for row in judged]
-        scores.plot([x for x, _ in points], [y for _, y in points], marker=".", label=name)
+        at, values = [x for x, _ in points], [y for _, y in points]
+        scores.plot(at, values, marker=".", linestyle=style, label=name)
     scores.set_xlabel("epoch")
     scores.set_ylim(0.0, 1.02)
     scores.legend(loc="lower right")

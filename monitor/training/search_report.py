@@ -26,7 +26,7 @@ def write_search_report(folder: Path, trials: Sequence[Row]) -> None:
 
 
 def _plot(file: Path, trials: Sequence[Row]) -> None:
-    """One field a step: a bar for each value's TPR, a mark for its AUROC, the best one dark."""
+    """One field a step: a bar for each value's TPR, a mark for its AUROC, the best one's dark."""
     from matplotlib.figure import Figure
 
     steps = list(dict.fromkeys(trial["step"] for trial in trials))
@@ -36,9 +36,12 @@ def _plot(file: Path, trials: Sequence[Row]) -> None:
         tried = [trial for trial in trials if trial["step"] == step]
         places = range(len(tried))
         colours = ["#1f5fa8" if trial["best"] else "#a9c3e0" for trial in tried]
-        axes.bar(places, [trial["tpr"] for trial in tried], color=colours, label="TPR")
-        axes.plot(places, [trial["auroc"] for trial in tried], "k_", markersize=14, label="AUROC")
+        axes.bar(places, [trial["tpr"] for trial in tried], color=colours)
+        heights = [trial["auroc"] for trial in tried]
+        axes.scatter(places, heights, 200, ["black" if t["best"] else "grey" for t in tried], "_")
         axes.set_xticks(places, [str(trial["value"]) for trial in tried], rotation=60, fontsize=7)
+        for label, trial in zip(axes.get_xticklabels(), tried, strict=True):
+            label.set_fontweight("bold" if trial["best"] else "normal")
         axes.set_title(step, fontsize=9)
         axes.set_ylim(0.0, 1.02)
     fields[0].set_ylabel("TPR (bars), AUROC (marks)")

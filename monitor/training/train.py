@@ -205,7 +205,9 @@ class _Run:
             )
         for name, value in values.items():
             state.sums[name] = state.sums.get(name, 0.0) + value
-        if self._history is not None and state.step % self._config.print_batch_step == 0:
+        # A small set has fewer batches in an epoch than lie between points.
+        due = state.step % self._config.print_batch_step == 0 or state.step_in_epoch == 0
+        if self._history is not None and due:
             self._history.add_step({"step": state.step, "lr": rate, **values})
         state.step += 1
         state.step_in_epoch += 1
