@@ -14,8 +14,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from monitor.storage.database import BUSY_TIMEOUT, explain, parse_url, sqlite_path
 
-STEP = 2000
-"""Pages given back in one transaction: the writer waits for no longer than that takes."""
+STEP = 500
+"""Pages given back in one transaction. Then others get as long: SQLite has no queue, whoever waits
+for its lock looks for it again after up to 0.1 s."""
+
+_PAUSE = 0.15
+"""Seconds between two steps, at most."""
 
 SPARE = 0.05
 """Share of the pages that may be free: new rows soon take them again."""
@@ -119,12 +123,15 @@ def _maintain_sqlite(
 def _give_back(connection: sqlite3.Connection) -> None:
     """Free pages beyond the spare ones, in steps between which others may write."""
     while True:
-        free = _number(connection, "freelist_count")
-        excess = free - int(_number(connection, "page_count") * SPARE)
+        pages = _number(connection, "page_count")
+        excess = _number(connection, "freelist_count") - int(pages * SPARE)
         if excess <= 0:
             return
-        connection.execute(f"PRAGMA incremental_vacuum({min(excess, STEP)})").fetchall()
-        if _number(connection, "freelist_count") >= free:
+        begun = time.monotonic()
+        # `execute` would free one page only: it stops at the first of the statement's empty rows.
+        connection.executescript(f"PRAGMA incremental_vacuum({min(excess, STEP)})")
+        time.sleep(min(time.monotonic() - begun, _PAUSE))
+        if _number(connection, "page_count") >= pages:
             return
 
 

@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from sqlalchemy import create_engine, delete, text
@@ -93,7 +93,7 @@ class Server:
         self._process.send_signal(signal.SIGQUIT)
         self._process.wait(30)
 
-    def __enter__(self) -> Server:
+    def __enter__(self) -> Self:
         self._prepare()
         self.start()
         return self

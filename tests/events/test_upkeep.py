@@ -59,13 +59,16 @@ def test_the_file_shrinks_and_the_log_is_emptied(
 ) -> None:
     if backend != "sqlite":
         return
+    pauses: list[float] = []
     monkeypatch.setattr(upkeep, "STEP", 50)
+    monkeypatch.setattr("monitor.storage.upkeep.time.sleep", pauses.append)
     fill(engine, [row("hall", "door", 10 * i, 10 * i + 5) for i in range(4000)])
     forget(engine)
     full = pragma(engine, "page_count")
     done = maintain(engine, TABLES)
     assert done.shrinks
     assert done.freed_bytes > 0.8 * full * 4096
+    assert len(pauses) <= done.freed_bytes / 4096 / 50 + 1  # a step gives back a step's pages
     assert done.wal_bytes == 0
     assert done.size_bytes == (tmp_path / "monitor.db").stat().st_size
     assert done.size_bytes == pragma(engine, "page_count") * 4096
