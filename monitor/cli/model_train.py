@@ -33,7 +33,8 @@ ResumeOption = Annotated[
     bool, typer.Option("--resume", help="Continue the run in the output folder, if there is one.")
 ]
 PretrainedOption = Annotated[
-    Path | None, typer.Option("--pretrained", help="Weights to start from: .pdparams or .npz.")
+    Path | None,
+    typer.Option("--pretrained", help="Weights to start from: .pdparams, .npz or a model folder."),
 ]
 TrainListOption = Annotated[
     Path | None, typer.Option("--train-list", help="List to train on, instead of data.train.")

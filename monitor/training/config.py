@@ -27,7 +27,8 @@ class ArchConfig(ConfigModel):
     """Classes; presence has two, nobody and someone."""
 
     pretrained: Path | None = None
-    """Weights to start from, `.pdparams` or `.npz`; a classifier of other size is left out."""
+    """Weights to start from: `.pdparams`, `.npz` or a model folder; a classifier of other size is
+    left out."""
 
     dropout_prob: Probability | None = None
     """Dropout before the classifier; None leaves the network's own."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import io
@@ -296,6 +297,18 @@ def test_the_command_makes_a_folder_that_loads(
         "source": remote.url,
     }
     assert CliRunner().invoke(app, ["verify", "--model", arguments[-1]]).exit_code == 0
+
+
+def test_a_disk_that_fills_up_keeps_what_arrived(
+    remote: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("monitor.training.fetch.download", no_room)
+    with pytest.raises(InputError, match="No space left"):
+        fetch_model(remote.url, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
 
 
 def test_an_output_that_is_a_file(remote: Remote, tmp_path: Path) -> None:
