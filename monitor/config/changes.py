@@ -11,7 +11,7 @@ from monitor.config.camera import CameraConfig
 from monitor.config.root import MonitorConfig
 from monitor.messages import WHOLE_FRAME
 
-HOT = frozenset({"cameras", "defaults", "alerts", "logging", "retention"})
+HOT = frozenset({"cameras", "defaults", "alerts", "learning", "logging", "retention"})
 """Sections that a running monitor can exchange; every other one takes a restart."""
 
 HOT_KEYS = {"web": frozenset({"users", "tokens", "sessions", "public_metrics"})}

@@ -113,6 +113,7 @@ class House:
         self._presence.reconfigure(config.cameras, changes.ended, self._clock.now())
         self._photographer.replace_cameras(config.cameras)
         self._jobs.reconfigure(config)
+        self._learning.reconfigure(config.learning, config.cameras)
         self._watch.forget(changes.stopped)
         self._config = config
         self.status.reconfigure(config)
@@ -189,9 +190,7 @@ class House:
             return None
         return ScoreRecorder(self._engine, clock=self._clock)
 
-    def _make_learning(self) -> LearningRoom | None:
-        if not self._config.learning.enabled:
-            return None
+    def _make_learning(self) -> LearningRoom:
         return LearningRoom(self._config.learning, self._config.cameras)
 
     def _make_keeper(self) -> Doorkeeper:
@@ -221,8 +220,7 @@ class House:
         self._presence.on_score(score)
         if self._history is not None:
             self._history.on_score(score)
-        if self._learning is not None:
-            self._learning.on_score(score)
+        self._learning.on_score(score)
 
     def _on_outage(self, outage: Outage) -> None:
         """A camera is not seen; in its thread or the watchdog's. Must not block."""
@@ -232,7 +230,7 @@ class House:
     def _on_message(self, message: Transition | Progress | CameraHealth) -> None:
         """Presence has something to keep; in the thread that brought the news. Must not block."""
         self._writer.put(message)
-        if self._learning is not None and not isinstance(message, CameraHealth):
+        if not isinstance(message, CameraHealth):
             self._learning.on_message(message)
 
     def _on_peak(self, camera: str) -> None:
@@ -250,10 +248,9 @@ class House:
 
     def on_mark(self, event: OccupancyEvent) -> None:
         """An operator said of an event whether it was right; in a thread of the web server."""
-        if self._learning is not None:
-            kind = KINDS[event.mark] if event.mark else None
-            picture = self.book.snapshot(event.id) if kind else None
-            self._learning.on_mark(kind, (event.camera, event.zone), str(event.id), picture)
+        kind = KINDS[event.mark] if event.mark else None
+        picture = self.book.snapshot(event.id) if kind else None
+        self._learning.on_mark(kind, (event.camera, event.zone), str(event.id), picture)
 
     def _on_committed(self, commit: Commit) -> None:
         """The database has a message; in the writer's thread."""

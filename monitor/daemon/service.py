@@ -100,9 +100,8 @@ class Daemon:
         if rooms.history is not None:
             stack.callback(rooms.history.stop, STOP_TIMEOUT)
             rooms.history.start()
-        if rooms.learning is not None:
-            stack.callback(rooms.learning.stop, STOP_TIMEOUT)
-            rooms.learning.start()
+        stack.callback(rooms.learning.stop, STOP_TIMEOUT)
+        rooms.learning.start()
         stack.callback(rooms.pool.stop)
         rooms.pool.start()
         self._take_over(engine, rooms)

@@ -6,7 +6,7 @@ import resource
 import threading
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 
 from monitor.alerts.room import AlertRoom
@@ -35,7 +35,9 @@ from monitor.web.status import (
     CameraStatus,
     ConfigStatus,
     HealthStatus,
+    HistoryStatus,
     JobStatus,
+    LearningStatus,
     StatusReport,
     WorkerStatus,
     WriterStatus,
@@ -59,8 +61,8 @@ class Rooms:
     jobs: JobRoom
     journal: Journal
     alerts: AlertRoom
+    learning: LearningRoom
     history: ScoreRecorder | None = None
-    learning: LearningRoom | None = None
 
 
 class Watch:
@@ -162,6 +164,8 @@ class DaemonStatus:
             events_total=rooms.journal.opened(),
             alerts=alert_status(rooms.alerts),
             config=self._configured,
+            history=_history(rooms.history),
+            learning=LearningStatus(**asdict(rooms.learning.stats())),
         )
 
     def summary(self) -> dict[str, float | int | str]:
@@ -179,6 +183,8 @@ class DaemonStatus:
             "worker_restarts": report.workers.restarts,
             "writer_lag_s": round(report.writer.lag, 2),
             "events": report.events_total,
+            "history_dropped": report.history.dropped,
+            "learning_dropped": report.learning.dropped,
             "threads": threading.active_count(),
             "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         }
@@ -223,6 +229,12 @@ class DaemonStatus:
                 dense=reader.dense if reader else False,
                 health=tuple(_health(each) for each in health if each.camera == name),
             )
+
+
+def _history(recorder: ScoreRecorder | None) -> HistoryStatus:
+    if recorder is None:
+        return HistoryStatus()
+    return HistoryStatus(enabled=True, **asdict(recorder.stats()))
 
 
 def _health(health: CameraHealth) -> HealthStatus:

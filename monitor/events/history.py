@@ -62,11 +62,15 @@ class ScoreHistory:
 
 @dataclass(frozen=True, slots=True)
 class RecorderStats:
-    """`waiting`: minutes of zones not in the database yet; `dropped`: since start."""
+    """`waiting`: minutes of zones not in the database yet; `dropped`, `written`: since start.
+
+    `trouble`: why none can be written, empty if they can.
+    """
 
     waiting: int
     dropped: int
     written: int
+    trouble: str = ""
 
 
 class ScoreRecorder:
@@ -82,7 +86,7 @@ class ScoreRecorder:
         self._thread = threading.Thread(target=self._run, name="score-history", daemon=True)
         self._dropped = 0
         self._written = 0
-        self._trouble = False
+        self._trouble = ""
 
     def on_score(self, score: Score) -> None:
         """Take a score in; its time is that of its frame. Never waits for the database."""
@@ -109,7 +113,7 @@ class ScoreRecorder:
     def stats(self) -> RecorderStats:
         """A picture of the moment."""
         with self._lock:
-            return RecorderStats(len(self._waiting), self._dropped, self._written)
+            return RecorderStats(len(self._waiting), self._dropped, self._written, self._trouble)
 
     def write(self, *, all_of_it: bool = False) -> None:
         """Write the minutes that are over, or with `all_of_it` the running one, too.
@@ -125,14 +129,14 @@ class ScoreRecorder:
                         del self._waiting[key]
                     self._written += len(batch)
         except (SQLAlchemyError, OSError) as error:
+            reason = explain(error, self._engine.url).what
             if not self._trouble:
-                reason = explain(error, self._engine.url).what
                 log.warning("the score history cannot be written", reason=reason)
-            self._trouble = True
+            self._trouble = reason
             return
         if self._trouble:
             log.info("the score history is written again", dropped=self._dropped)
-        self._trouble = False
+        self._trouble = ""
 
     def _collect(self, *, all_of_it: bool) -> None:
         now = self._clock.now().utc.replace(second=0, microsecond=0)

@@ -18,6 +18,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from monitor.config.learning import LearningConfig
+from monitor.storage.files import whole_file
 
 
 class Kind(StrEnum):
@@ -35,6 +36,9 @@ LABELLED, UNLABELLED = "labelled.txt", "doubtful.txt"
 
 SUFFIX = ".jpg"
 
+Folders = dict[str, int]
+"""Paths, and nanoseconds since 1970."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
@@ -49,11 +53,18 @@ class LearningFolder:
     """Keeps pictures below one folder. For one thread. All methods may raise OSError."""
 
     def __init__(self, config: LearningConfig) -> None:
+        self.config = config
         self._root = config.folder
         self._most = config.max_pictures
         self._heaviest = int(config.max_megabytes * 1e6)
         self._count, self._weight = 0, 0
         self._counted = False
+        self._listed: Folders | None = None
+
+    @property
+    def unlisted(self) -> bool:
+        """Whether the lists are older than what lies in the folders, sorted by hand or not."""
+        return self._listed is None or self._listed != self._folders()
 
     def keep(self, kind: Kind, camera: str, name: str, jpeg: bytes) -> Path | None:
         """Keep a picture as `name`, in place of one of that name of whatever kind.
@@ -67,9 +78,8 @@ class LearningFolder:
             return None
         target = self._path(kind, camera, name)
         target.parent.mkdir(parents=True, exist_ok=True)
-        fresh = target.with_suffix(".new")
-        fresh.write_bytes(jpeg)
-        fresh.replace(target)
+        with whole_file(target) as file:
+            file.write(jpeg)
         self._count += 1
         self._weight += len(jpeg)
         return target
@@ -80,8 +90,9 @@ class LearningFolder:
 
     def write_lists(self) -> dict[Kind, int]:
         """Write both lists from what lies in the folders; returns how many of each kind."""
-        kept = sorted(self._all(), key=lambda each: str(each.path))
         self._root.mkdir(parents=True, exist_ok=True)
+        folders = self._folders()
+        kept = sorted(self._all(), key=lambda each: str(each.path))
         for file, kinds in (
             (LABELLED, (Kind.NOBODY, Kind.SOMEONE)),
             (UNLABELLED, (Kind.DOUBTFUL,)),
@@ -91,10 +102,19 @@ class LearningFolder:
                 for each in kept
                 if each.kind in kinds
             ]
-            fresh = self._root / f".{file}.new"
-            fresh.write_text("".join(lines), encoding="utf-8")
-            fresh.replace(self._root / file)
+            with whole_file(self._root / file) as stream:
+                stream.write("".join(lines).encode())
+        self._listed = folders
         return {kind: sum(each.kind is kind for each in kept) for kind in Kind}
+
+    def _folders(self) -> Folders:
+        """The folders that hold pictures, and when each was last changed."""
+        found = {}
+        for kind in Kind:
+            for path in (self._root / kind.value).glob("*/"):
+                with suppress(FileNotFoundError):
+                    found[str(path)] = path.stat().st_mtime_ns
+        return found
 
     def _path(self, kind: Kind, camera: str, name: str) -> Path:
         return self._root / kind.value / camera / f"{name}{SUFFIX}"

@@ -72,6 +72,9 @@ def readiness(report: StatusReport) -> Health:
         if channel.trouble
     ]
     lesser += [Reason(f"job {job.name}", job.trouble) for job in report.jobs if job.trouble]
+    for part, diary in (("history", report.history), ("learning", report.learning)):
+        if diary.trouble:
+            lesser.append(Reason(part, diary.trouble))
     if report.config.rejected:
         lesser.append(Reason("config", f"rejected: {report.config.rejected}"))
     workers = report.workers

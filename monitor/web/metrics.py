@@ -35,6 +35,7 @@ class StatusCollector(Collector):
         yield from _pipeline_metrics(report)
         yield from _alert_metrics(report.alerts)
         yield from _config_metrics(report.config)
+        yield from _diary_metrics(report)
 
 
 def _gauge(name: str, text: str, labels: tuple[str, ...], samples: Samples) -> Metric:
@@ -217,6 +218,27 @@ def _pipeline_metrics(report: StatusReport) -> Iterator[Metric]:
     ):
         samples = [((job.name,), float(getattr(job, name))) for job in report.jobs]
         yield _counter(f"jobs_{name}", text, ("job",), samples)
+
+
+def _diary_metrics(report: StatusReport) -> Iterator[Metric]:
+    """Of what is kept aside from the events: the score history, and pictures to learn from."""
+    history, learning = report.history, report.learning
+    if history.enabled:
+        waiting = float(history.waiting)
+        text = "Minutes of zones whose scores wait for the database."
+        yield _gauge("history_waiting", text, (), [((), waiting)])
+        yield _counter(
+            "history_minutes",
+            "Minutes of zones whose scores were written, and dropped for want of the database.",
+            ("result",),
+            [((name,), float(getattr(history, name))) for name in ("written", "dropped")],
+        )
+    yield _counter(
+        "learning_pictures",
+        "Pictures to learn from: kept, dropped in a rush, refused by a full folder.",
+        ("result",),
+        [((name,), float(getattr(learning, name))) for name in ("kept", "dropped", "refused")],
+    )
 
 
 def _config_metrics(config: ConfigStatus) -> Iterator[Metric]:

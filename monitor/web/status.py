@@ -168,6 +168,32 @@ class AlertStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class HistoryStatus:
+    """The score history, in minutes of zones. `waiting`: not in the database yet; `written` and
+    `dropped` since the start; `trouble`: why none can be written now, empty when they can.
+    """
+
+    enabled: bool = False
+    waiting: int = 0
+    written: int = 0
+    dropped: int = 0
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LearningStatus:
+    """Pictures to learn from since the start: `kept`, `dropped` because too many came at once,
+    `refused` because the folder is full; `trouble`: why none can be kept now, empty when they can.
+    """
+
+    enabled: bool = False
+    kept: int = 0
+    dropped: int = 0
+    refused: int = 0
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ConfigStatus:
     """The configuration in force: the how manyth since the start, and since when.
 
@@ -192,6 +218,8 @@ class StatusReport:
     events_total: int
     alerts: AlertStatus = AlertStatus()
     config: ConfigStatus = ConfigStatus()
+    history: HistoryStatus = HistoryStatus()
+    learning: LearningStatus = LearningStatus()
 
 
 class MonitorStatus(Protocol):

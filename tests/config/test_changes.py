@@ -98,6 +98,7 @@ BEFORE = MonitorConfig.model_validate(BASE)
         ("defaults/presence", {"max_gap": "20s"}, Changes(retuned=("dock", "lobby"))),
         ("logging/level", "debug", Changes(sections=("logging",))),
         ("alerts/timezone", "Europe/Berlin", Changes(sections=("alerts",))),
+        ("learning/enabled", True, Changes(sections=("learning",))),
         ("web/port", 9000, Changes(restart=("web.port",))),
         ("web/users", USERS, Changes(sections=("web",))),
         ("web", {"port": 9000, "users": USERS}, Changes(sections=("web",), restart=("web.port",))),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -20,7 +21,8 @@ from monitor.messages import EndReason, Frame, PresenceState, Score, Summary, Tr
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 GREY = np.full((40, 60, 3), 90, np.uint8)
-CAMERA = CameraConfig.model_validate({"source": {"url": "clip.mp4"}})
+SOURCE = {"source": {"url": "clip.mp4"}}
+CAMERA = CameraConfig.model_validate(SOURCE)
 
 
 def at(seconds: float) -> Stamp:
@@ -208,3 +210,94 @@ def test_a_full_disk_is_told_and_survived(
     room.on_score(score(60.0, 0.6))
     room.stop(10.0)
     assert len(names(config.folder)) == 1
+
+
+def running(config: LearningConfig, camera: CameraConfig = CAMERA) -> LearningRoom:
+    room = LearningRoom(config, {"dock": camera}, wait=True)
+    room.start()
+    return room
+
+
+def test_it_is_off_unless_asked_for(config: LearningConfig) -> None:
+    room = running(config.model_copy(update={"enabled": False}))
+    room.on_score(score(1.0, 0.6))
+    room.on_mark(Kind.NOBODY, ("dock", "frame"), "event", jpeg.encode(GREY))
+    room.stop(10.0)
+    assert not config.folder.exists()
+
+
+def test_it_is_turned_on_and_off_while_it_runs(config: LearningConfig) -> None:
+    off = config.model_copy(update={"enabled": False})
+    room = running(off)
+    event = uuid4()
+    room.on_message(change(0.5, PresenceState.OCCUPIED, event))
+    room.reconfigure(config, {"dock": CAMERA})
+    assert room.stats().enabled
+    room.on_score(score(1.0, 0.6))
+    ended = {"end_reason": EndReason.VACATED, "snapshot": jpeg.encode(GREY)}
+    room.on_message(change(90.0, PresenceState.VACANT, event, **ended))  # began unheard
+    until(lambda: room.stats().kept == 1)
+    room.reconfigure(off, {"dock": CAMERA})
+    room.on_score(score(100.0, 0.6))
+    room.stop(10.0)
+    assert names(config.folder) == ["20260301T120001.000Z-frame-unsure-0.600.jpg"]
+    assert (config.folder / "doubtful.txt").read_text().count("\n") == 1
+
+
+def test_another_folder_and_another_pace_hold_at_once(
+    config: LearningConfig, tmp_path: Path
+) -> None:
+    room = running(config)
+    room.on_score(score(1.0, 0.6))
+    until(lambda: room.stats().kept == 1)
+    room.reconfigure(
+        config.model_copy(update={"folder": tmp_path / "other", "every": 1.0}), {"dock": CAMERA}
+    )
+    room.on_score(score(2.0, 0.6))
+    room.on_score(score(3.5, 0.6))
+    room.stop(10.0)
+    assert len(names(config.folder)) == 1
+    assert (config.folder / "doubtful.txt").read_text().count("\n") == 1
+    assert len(names(tmp_path / "other")) == 2
+
+
+def test_other_thresholds_and_zones_are_heard_of(config: LearningConfig) -> None:
+    room = running(config)
+    room.on_score(score(1.0, 0.9))
+    assert room.stats().kept == 0
+    strict = {"presence": {"enter_threshold": 0.95, "exit_threshold": 0.6}}
+    room.reconfigure(config, {"dock": CameraConfig.model_validate(SOURCE | strict)})
+    room.on_score(score(2.0, 0.9))
+    until(lambda: room.stats().kept == 1)
+    polygon = [(0.5, 0.0), (1.0, 0.0), (1.0, 1.0), (0.5, 1.0)]
+    zones = {"zones": {"gate": {"polygon": polygon}}}
+    room.reconfigure(config, {"dock": CameraConfig.model_validate(SOURCE | zones)})
+    room.on_score(score(100.0, 0.6))  # of the whole picture: it was on its way
+    room.on_score(score(101.0, 0.6, zone="gate"))
+    room.on_mark(Kind.NOBODY, ("dock", "frame"), "event", jpeg.encode(GREY))
+    room.stop(10.0)
+    kept = names(config.folder)
+    assert [name.split("-")[1] for name in kept] == ["frame", "gate"]
+    assert room.stats().trouble == ""
+
+
+def test_pictures_sorted_by_hand_are_listed_soon(
+    config: LearningConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.learning.room.LISTS_EVERY", 0.05)
+    room = running(config)
+    room.on_score(score(1.0, 0.6))
+    root = config.folder
+    until(lambda: (root / "doubtful.txt").is_file() and (root / "doubtful.txt").read_text())
+    (root / "nobody" / "dock").mkdir(parents=True)
+    (root / "doubtful/dock" / names(root)[0]).rename(root / "nobody/dock" / names(root)[0])
+    until(lambda: (root / "labelled.txt").read_text().endswith(" 0\n"))
+    until(lambda: (root / "doubtful.txt").read_text() == "")
+    room.stop(10.0)
+
+
+def until(what: Callable[[], object], seconds: float = 8.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

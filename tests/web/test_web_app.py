@@ -16,7 +16,15 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import monitor.web.app
 from monitor.messages import HealthCategory, HealthKind, PresenceState
-from monitor.web import HealthStatus, StatusReport, WebServer, WriterStatus, create_app
+from monitor.web import (
+    HealthStatus,
+    HistoryStatus,
+    LearningStatus,
+    StatusReport,
+    WebServer,
+    WriterStatus,
+    create_app,
+)
 from monitor.web.doorkeeper import Doorkeeper
 
 from .fakes import JPEG, NOON, FakeDaemon, camera, dead, event, zone
@@ -270,6 +278,30 @@ def test_writer_trouble_is_a_metric(client: httpx.Client, daemon: FakeDaemon) ->
     text = client.get("/metrics").text
     assert "presence_writer_up 0.0" in text
     assert "presence_writer_failed_total 1.0" in text
+
+
+def test_what_the_diaries_lost_is_told(client: httpx.Client, daemon: FakeDaemon) -> None:
+    assert "presence_history" not in client.get("/metrics").text  # it is off
+    daemon.change(
+        history=HistoryStatus(enabled=True, waiting=4, written=90, dropped=7, trouble="locked"),
+        learning=LearningStatus(enabled=True, kept=30, dropped=2, refused=5),
+    )
+    text = client.get("/metrics").text
+    for line in (
+        'presence_history_minutes_total{result="written"} 90.0',
+        'presence_history_minutes_total{result="dropped"} 7.0',
+        "presence_history_waiting 4.0",
+        'presence_learning_pictures_total{result="kept"} 30.0',
+        'presence_learning_pictures_total{result="dropped"} 2.0',
+        'presence_learning_pictures_total{result="refused"} 5.0',
+    ):
+        assert line in text
+    report = client.get("/api/cameras").json()
+    assert report["history"]["dropped"] == 7
+    assert report["learning"]["refused"] == 5
+    health = client.get("/readyz").json()
+    assert health["verdict"] == "degraded"
+    assert {"part": "history", "what": "locked"} in health["reasons"]
 
 
 def test_dashboard_is_self_contained(client: httpx.Client) -> None:
