@@ -67,7 +67,8 @@ def evaluate(
     TPR is the share of pictures with someone that score above the threshold, FPR the share
     without that do. The threshold is the smallest of 0.0000 … 0.9999 whose FPR is within
     `--max-fpr`, as PaddleClas's TprAtFpr finds it. With fewer than 1/FPR empty pictures that
-    means no false alarm at all, and the interval (95 %, bootstrap) is wide: believe the interval.
+    means no false alarm at all, and the interval (95 %, bootstrap) is wide: believe the interval,
+    except where nothing was wrong: then it has no width, and a rate may still be off by 3/n.
     With `--output`, `mistakes.png` shows what the model gets wrong; look at it first.
 
     Exits 1 when pictures could not be read: they are named and not counted.
