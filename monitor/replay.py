@@ -20,6 +20,7 @@ from monitor.config import CameraConfig, DecodePolicy, InferenceConfig
 from monitor.inference.pool import InferencePool
 from monitor.messages import EndReason, PresenceState, Progress, Score, Transition
 from monitor.presence.room import PresenceRoom
+from monitor.presence.sense import Sensed
 
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 """Second 0 of every recording; only differences are reported."""
@@ -45,11 +46,13 @@ class ReplayEvent:
 
 @dataclass(frozen=True, slots=True)
 class ScorePoint:
-    """One score of the recording, kept for plots and calibration."""
+    """One score of the recording, kept for plots and calibration; `sensed`: what it was taken
+    for."""
 
     zone: str
     at_s: float
     value: float
+    sensed: Sensed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +167,10 @@ class _Collector:
 
     def on_score(self, score: Score) -> None:
         self._sequences.add(score.frame.sequence)
-        self.scores.append(ScorePoint(score.zone, score.frame.stamp.monotonic, score.value))
         self._presence.on_score(score)
+        sensed = self._presence.sensed(score.camera, score.zone)
+        at = score.frame.stamp.monotonic
+        self.scores.append(ScorePoint(score.zone, at, score.value, sensed))
 
     def finish(self, last: Stamp) -> tuple[ReplayEvent, ...]:
         """End what is open and return the events in the order of their start."""

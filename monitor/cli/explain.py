@@ -26,9 +26,9 @@ from monitor.events.schema import require_current
 from monitor.presence import zone_settings
 from monitor.presence.metrics import Span
 from monitor.replay import camera_name
-from monitor.review.explain import Explanation, explain, settings_in_force
+from monitor.review.explain import Explanation, explain, noted_evidence, settings_in_force
 from monitor.review.explain_plot import draw
-from monitor.review.trace import from_history, from_scores
+from monitor.review.trace import from_history, from_sensed
 
 app = typer.Typer()
 
@@ -64,8 +64,10 @@ def explain_command(
 
     Of an event the scores are taken from the score history (a second each: least, mean, most) and
     the settings from the event itself. A recording is replayed, and each of its events is
-    explained from every single score. Scene guards and the background memory are not in the
-    scores: where they decided, the run does not tell the event when it was told, and that is said.
+    explained from every single score and from what that counted for: how far it lay above what
+    the empty zone scores, and how much of the picture differed from it. Of an event that is noted
+    for the score that confirmed it. Scene guards are not in the scores: where they decided, the run
+    does not tell the event when it was told, and that is said.
 
     Example: `run_monitor.py explain 8f14e45f-ceea-467f-a0e6-1d2c3b4a5968 --plot why.png`
     """
@@ -119,6 +121,7 @@ def _of_event(event_id: UUID, db: str | None, config: Path | None, around: float
     finally:
         engine.dispose()
     trace = from_history(str(event_id), history, since)
+    noted = noted_evidence(event.settings)
     if trace.at.size < 2:
         raise InputError(
             "no scores of this event are kept",
@@ -129,6 +132,8 @@ def _of_event(event_id: UUID, db: str | None, config: Path | None, around: float
         (moment - since).total_seconds() for moment in (event.started_at, event.confirmed_at, last)
     )
     span = Span(start, max(end, start), confirmed)
+    if noted is not None:
+        trace = trace.gained(noted, span.start, span.end)
     title = f"event {event.id}, {event.camera}/{event.zone}"
     return _Told(title, explain(trace, settings, span), _facts(event), since)
 
@@ -157,11 +162,15 @@ def _of_recording(
     zones = zone_settings(settings)
     told = []
     for number, event in enumerate(result.events, start=1):
-        scores = [(point.at_s, point.value) for point in result.scores if point.zone == event.zone]
+        scores = [
+            (point.at_s, point.value, point.sensed)
+            for point in result.scores
+            if point.zone == event.zone
+        ]
         span = Span(event.start_s, event.end_s, event.confirmed_s)
         settings_there = zones[event.zone]
         waiting = settings_there.exit_after + settings_there.merge_within
-        trace = from_scores(path.name, scores).part(
+        trace = from_sensed(path.name, scores).part(
             span.start - around, span.end + waiting + around
         )
         explanation = explain(trace, settings_there, span)

@@ -23,7 +23,7 @@ they say.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from math import exp
 
 import numpy as np
@@ -59,6 +59,9 @@ SMALLEST, EVERYWHERE = 5, 0.6
 
 LONGEST = 5.0
 """Seconds that one look stands for at most."""
+
+WEIGHED = "weighed"
+"""Under which key of an event's settings its `Evidence` at the confirmation is noted."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,6 +110,15 @@ class Evidence:
     spread: float | None = None
     changed: float = 0.0
     moved: bool = True
+
+    @property
+    def counts(self) -> float:
+        """The probability that the score counts for."""
+        return 1.0 / (1.0 + exp(-(self.odds + self.gain)))
+
+    def noted(self) -> dict[str, float | bool | None]:
+        """As it is noted with an event."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)

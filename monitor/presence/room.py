@@ -27,6 +27,7 @@ from monitor.messages import (
 from monitor.presence.attention import Watchfulness
 from monitor.presence.background import Levels
 from monitor.presence.occupancy import Encode, rebased
+from monitor.presence.sense import Sensed
 from monitor.presence.sentinel import Sentinel
 from monitor.presence.tracker import Surroundings, ZoneStatus, ZoneTracker, ending
 
@@ -202,6 +203,14 @@ class PresenceRoom:
             with place.lock:
                 statuses.append(place.tracker.status())
         return statuses
+
+    def sensed(self, camera: str, zone: str) -> Sensed | None:
+        """What the zone's last score was taken for, and why; None before the first."""
+        place = self._zones(camera).get(zone)
+        if place is None:
+            return None
+        with place.lock:
+            return place.tracker.sensed
 
     def health(self) -> tuple[CameraHealth, ...]:
         """What happens to the cameras' pictures now, in the order of the configuration."""

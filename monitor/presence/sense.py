@@ -130,6 +130,5 @@ class ZoneSense:
         )
         self._known, evidence = arrival.weigh(self._known, self._still, look)
         if not weighed.memory.explained and evidence.gain:
-            counts = 1.0 / (1.0 + exp(-(evidence.odds + evidence.gain)))
-            weighed = replace(weighed, score=counts)
+            weighed = replace(weighed, score=evidence.counts)
         return weighed, evidence

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from monitor.clock import Stamp
@@ -19,6 +20,7 @@ from monitor.messages import (
     Transition,
 )
 from monitor.presence import attention, machine
+from monitor.presence.arrival import WEIGHED
 from monitor.presence.background import Levels
 from monitor.presence.guards import Sight
 from monitor.presence.machine import Change, Observation, Pending, ZoneState
@@ -98,6 +100,7 @@ class ZoneTracker:
         self._around = around
         self._sense = ZoneSense(settings)
         self._raw: float | None = None
+        self._sensed: Sensed | None = None
         self._state = ZoneState()
         self._told = Told()
         self._event_id: UUID | None = None
@@ -140,6 +143,11 @@ class ZoneTracker:
         """The camera was moved: what is known of the empty zone holds no longer."""
         self._sense.forget()
 
+    @property
+    def sensed(self) -> Sensed | None:
+        """What the last score was taken for, and why; None before the first."""
+        return self._sensed
+
     def on_score(self, score: Score, sight: Sight = CLEAR_SIGHT) -> None:
         """Take one score in; its time is that of its frame, `sight` how far that can be trusted."""
         try:
@@ -156,6 +164,7 @@ class ZoneTracker:
         self.tick(observation.at)
         presence, calm = self._state.presence, self._state.calm
         sensed = self._sense.sense(score, observation.at, sight, presence, calm=calm)
+        self._sensed = sensed
         if sensed.recanted is not None:
             self._state = machine.recanted(self._state, sensed.recanted)
         if sensed.unseeing:
@@ -298,7 +307,7 @@ class ZoneTracker:
             summary=occupancy.summary() if occupancy else None,
             end_reason=change.end_reason,
             snapshot=occupancy.new_snapshot() if occupancy else None,
-            settings=self._in_force,
+            settings={**self._in_force, **self._weighed()},
             model_id=self._around.model_id,
         )
         if change.previous is PresenceState.OCCUPIED:
@@ -306,6 +315,11 @@ class ZoneTracker:
         self._around.emit(transition)
         if change.current is PresenceState.OCCUPIED and transition.snapshot is not None:
             self._around.on_peak(self._camera)
+
+    def _weighed(self) -> dict[str, Any]:
+        """What the last score counted for, to be noted with the settings."""
+        evidence = self._sensed.evidence if self._sensed is not None else None
+        return {} if evidence is None else {WEIGHED: evidence.noted()}
 
     def _report_progress(self, now: Stamp) -> None:
         """Send a Progress if an occupancy goes on and the last one is long enough ago."""

@@ -14,6 +14,7 @@ from monitor.config.presence import EvidenceConfig, PresenceConfig, PresenceMode
 from monitor.errors import InputError
 from monitor.messages import EndReason, PresenceState
 from monitor.presence import machine
+from monitor.presence.arrival import WEIGHED, Evidence
 from monitor.presence.machine import Change, Observation, ZoneState
 from monitor.presence.metrics import Span
 from monitor.presence.reading import thresholds
@@ -28,6 +29,7 @@ CLOSE = 2.0
 class Moment:
     """One score and what the machine made of it. Seconds of the trace.
 
+    `counts`: what the score was taken for, `weighed`: why, if that is known.
     `level`: the average or the belief. `hits`, `clears`: how long the unbroken run is that this
     score belongs to, in scores; 0 if none.
     """
@@ -41,6 +43,8 @@ class Moment:
     presence: PresenceState
     hits: int
     clears: int
+    counts: float
+    weighed: Evidence | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,15 @@ def settings_in_force(stored: Mapping[str, Any]) -> PresenceConfig:
         raise InputError("the settings noted with this event cannot be read") from error
 
 
+def noted_evidence(stored: Mapping[str, Any]) -> Evidence | None:
+    """What the score counted for that confirmed the event; None if that was not noted."""
+    noted = stored.get(WEIGHED)
+    try:
+        return Evidence(**noted) if isinstance(noted, Mapping) else None
+    except TypeError:
+        return None
+
+
 def explain(trace: Trace, settings: PresenceConfig, event: Span) -> Explanation:
     """Explain `event`, in seconds of the trace, under the settings that were in force."""
     moments, told = _run(trace, settings)
@@ -112,12 +125,15 @@ def _run(trace: Trace, settings: PresenceConfig) -> tuple[list[Moment], list[Cha
     state, told = ZoneState(), Told()
     moments: list[Moment] = []
     changes: list[Change] = []
-    for at, score in zip(trace.at.tolist(), trace.score.tolist(), strict=True):
-        result = machine.step(state, Observation(trace.stamp(at), score), settings)
+    counted = trace.counted if trace.counted is not None else trace.score
+    weighed = trace.weighed or (None,) * trace.at.size
+    rows = zip(trace.at.tolist(), trace.score.tolist(), counted.tolist(), weighed, strict=True)
+    for at, score, counts, why in rows:
+        result = machine.step(state, Observation(trace.stamp(at), counts), settings)
         state = result.state
         told, news = report(told, result, settings)
         changes += news
-        moments.append(_moment(at, score, state))
+        moments.append(_moment(at, score, state, counts, why))
     if moments:
         last = machine.ended(state, trace.stamp(moments[-1].at), EndReason.END_OF_MEDIA)
         told, news = report(told, last, settings)
@@ -125,7 +141,9 @@ def _run(trace: Trace, settings: PresenceConfig) -> tuple[list[Moment], list[Cha
     return moments, changes
 
 
-def _moment(at: float, score: float, state: ZoneState) -> Moment:
+def _moment(
+    at: float, score: float, state: ZoneState, counts: float, weighed: Evidence | None
+) -> Moment:
     reading = state.reading
     assert reading is not None
     return Moment(
@@ -138,6 +156,8 @@ def _moment(at: float, score: float, state: ZoneState) -> Moment:
         state.presence,
         state.hits.count if state.hits else 0,
         state.clears.count if state.clears else 0,
+        counts,
+        weighed,
     )
 
 
@@ -240,6 +260,7 @@ def _opening(rise: Sequence[Moment], words: _Words, told: float) -> Iterator[Lin
     first = rise[0]
     yield Line(first.at, f"first evidence: score {first.score:.3f}; the event starts here")
     hits = [moment for moment in rise if moment.hit]
+    yield from _weighing(hits or rise)
     if hits:
         yield Line(
             hits[0].at, f"the {words.level} {hits[0].level:.3f} reaches {words.enter}: hits count"
@@ -249,6 +270,24 @@ def _opening(rise: Sequence[Moment], words: _Words, told: float) -> Iterator[Lin
     dwell = words.settings.min_dwell
     if dwell:
         yield Line(told, f"told once the evidence spans min_dwell {format_duration(dwell)}")
+
+
+def _weighing(moments: Sequence[Moment]) -> Iterator[Line]:
+    """Why the first of these scores counts for more, or less, than it says."""
+    first = next((each for each in moments if each.weighed and each.counts != each.score), None)
+    if first is None or first.weighed is None:
+        return
+    why, counts = first.weighed, f"score {first.score:.3f} counts for {first.counts:.3f}"
+    if why.gain > 0.0 and why.level is not None and why.spread is not None:
+        spreads = (why.odds - why.level) / why.spread
+        yield Line(
+            first.at,
+            f"{counts}: log-odds {why.odds:.2f} lie {spreads:.1f} spreads above the empty zone's "
+            f"{why.level:.2f} (spread {why.spread:.2f}), and {why.changed:.1%} of the picture "
+            f"differ from it: {why.gain:+.1f}",
+        )
+    elif why.gain < 0.0:
+        yield Line(first.at, f"{counts}: nothing has moved here: {why.gain:+.1f}")
 
 
 def _stay(inside: Sequence[Moment], words: _Words) -> Iterator[Line]:

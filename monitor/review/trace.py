@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
 
 from monitor.clock import Stamp
 from monitor.events.history import ScoreHistory
+from monitor.presence.arrival import GAIN, SPREADS, Evidence
 from monitor.presence.metrics import Span
+from monitor.presence.sense import Sensed
 
 Numbers = NDArray[np.float64]
 
@@ -31,7 +34,8 @@ class Trace:
 
     `at`: seconds since `start`, float64 (n,), rising. `score`: P(someone) in [0, 1], float64
     (n,). `visits`: when somebody was there, in seconds since `start`. `dated`: whether `start` is
-    a real date.
+    a real date. `counted`: what each score was taken for, float64 (n,), and `weighed` why (empty:
+    not known); without it scores are taken for what they say.
     """
 
     name: str
@@ -40,6 +44,8 @@ class Trace:
     score: Numbers
     visits: tuple[Span, ...] = ()
     dated: bool = False
+    counted: Numbers | None = None
+    weighed: tuple[Evidence | None, ...] = ()
 
     @property
     def watched_s(self) -> float:
@@ -53,8 +59,23 @@ class Trace:
     def part(self, since: float, until: float) -> Trace:
         """What lies between two of its seconds; seconds stay as they are."""
         chosen = (self.at >= since) & (self.at <= until)
-        at, score = self.at[chosen], self.score[chosen]
-        return Trace(self.name, self.start, at, score, self.visits, self.dated)
+        return replace(
+            self,
+            at=self.at[chosen],
+            score=self.score[chosen],
+            counted=self.counted[chosen] if self.counted is not None else None,
+            weighed=tuple(compress(self.weighed, chosen.tolist())),
+        )
+
+    def gained(self, noted: Evidence, since: float, until: float) -> Trace:
+        """With the scores between two seconds taken for what they would have counted for beside
+        the `noted` one: against the same empty zone, while the picture differed from it."""
+        if noted.level is None or noted.spread is None or noted.gain <= 0.0:
+            return self
+        inside = (self.at >= since) & (self.at <= until)
+        odds = odds_of(self.score)
+        gain = np.where(inside, np.minimum(rise(odds, noted.level, noted.spread), GAIN), 0.0)
+        return replace(self, counted=logistic(odds + gain), weighed=(noted,) * self.at.size)
 
     def occupied(self, edge: float = 0.5) -> NDArray[np.int8]:
         """Per score 1 within a visit, 0 outside, -1 nearer than `edge` seconds to its ends."""
@@ -72,6 +93,11 @@ def odds_of(score: Numbers) -> Numbers:
     return np.asarray(np.log(held / (1.0 - held)))
 
 
+def rise(odds: Numbers, level: float, spread: float) -> Numbers:
+    """As `monitor.presence.arrival.Empty.rise`, for many at once."""
+    return np.asarray(np.maximum((odds - level) / spread - SPREADS, 0.0))
+
+
 def logistic(odds: Numbers) -> Numbers:
     """Probabilities of log-odds."""
     return np.asarray(1.0 / (1.0 + np.exp(-odds)))
@@ -81,6 +107,14 @@ def from_scores(name: str, scores: Sequence[tuple[float, float]]) -> Trace:
     """Of a recording's (seconds, score) pairs."""
     pairs = np.array(sorted(scores), dtype=np.float64).reshape(-1, 2)
     return Trace(name, RECORDED, pairs[:, 0].copy(), pairs[:, 1].copy())
+
+
+def from_sensed(name: str, scores: Sequence[tuple[float, float, Sensed | None]]) -> Trace:
+    """Of a recording's (seconds, score, what it was taken for) in the order of time."""
+    trace = from_scores(name, [(at, score) for at, score, _ in scores])
+    counted = [sensed.observation.score if sensed else score for _, score, sensed in scores]
+    weighed = tuple(sensed.evidence if sensed else None for _, _, sensed in scores)
+    return replace(trace, counted=np.array(counted, dtype=np.float64), weighed=weighed)
 
 
 def from_history(name: str, history: ScoreHistory, since: datetime) -> Trace:

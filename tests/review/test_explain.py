@@ -9,8 +9,15 @@ import pytest
 
 from monitor.config.presence import PresenceConfig, PresenceMode
 from monitor.errors import ConfigError, InputError
+from monitor.presence.arrival import WEIGHED, Evidence
 from monitor.presence.metrics import Span
-from monitor.review.explain import Explanation, explain, settings_in_force
+from monitor.review.explain import (
+    Explanation,
+    explain,
+    found_events,
+    noted_evidence,
+    settings_in_force,
+)
 from monitor.review.explain_plot import draw
 from monitor.review.patch import apply_patch, merged_config, patch_of, to_yaml
 from monitor.review.simulate import simulate
@@ -66,6 +73,31 @@ def test_a_run_that_tells_something_else_says_so() -> None:
     blind = explain(VISIT, PresenceConfig(enter_threshold=0.99), event)
     assert not blind.agrees
     assert "nothing is told here" in blind.lines[-1].text
+
+
+def test_the_parts_of_what_a_faint_score_counts_for_are_told() -> None:
+    faint = made((10.0, 0.02), (5.0, 0.4), (20.0, 0.02))
+    noted = Evidence(odds=-0.4, gain=4.0, level=-3.9, spread=0.5, changed=0.05)
+    trace = faint.gained(noted, 10.0, 15.0)
+    [event] = found_events(trace, HERE)
+    found = explain(trace, HERE, event)
+    assert found.agrees
+    assert not found_events(faint, HERE)
+    [weighed] = [line.text for line in found.lines if "counts for" in line.text]
+    assert "score 0.400 counts for 0.97" in weighed
+    assert "7.0 spreads above the empty zone's -3.90 (spread 0.50)" in weighed
+    assert "5.0% of the picture" in weighed
+    assert faint.part(0.0, 5.0).counted is None
+    assert trace.part(10.0, 12.0).weighed == (noted,) * 11
+
+
+def test_what_a_stored_event_noted_of_its_evidence() -> None:
+    noted = Evidence(odds=-0.4, gain=4.0, level=-3.9, spread=0.5, changed=0.05)
+    stored = {**HERE.model_dump(mode="json"), WEIGHED: noted.noted()}
+    assert noted_evidence(stored) == noted
+    assert settings_in_force(stored) == HERE
+    assert noted_evidence({}) is None
+    assert noted_evidence({WEIGHED: {"of another": "version"}}) is None
 
 
 def test_settings_of_other_versions_are_read() -> None:
