@@ -38,6 +38,7 @@ Backoff = Callable[[int, OutageReason, float], float]
 
 _ENDED = Failure(OutageReason.ENDED, "the stream ended")
 _BEHIND = Failure(OutageReason.LAGGING, "the stream is behind and does not catch up")
+_SILENT = Failure(OutageReason.TIMEOUT, "no answer in time")
 _EMPTY = Failure(OutageReason.CORRUPT, "no picture in it could be decoded")
 
 
@@ -128,7 +129,7 @@ class Reader:
             while not self._stop.is_set():
                 session.rewind()
                 with opened(self._source) as source:
-                    session.opening = False
+                    session.opening, session.asked = False, time.monotonic()
                     self._stream(source, session)
                 if self._stop.is_set():
                     return None
@@ -153,6 +154,7 @@ class Reader:
         for packet in source.container.demux(source.stream):
             if self._stop.is_set():
                 return
+            self._check_in_time(session)
             corrupt, decoded = decoder.corrupt, decoder.decoded
             self._look(self._picks(packet, source, session, assembler, economy), source, session)
             self._status.worked(
@@ -167,6 +169,12 @@ class Reader:
                 last_picture = now
             elif now - last_picture > economy.longest_wait + self._undecodable(session, economy):
                 raise SourceLostError(_EMPTY)
+
+    def _check_in_time(self, session: _Session) -> None:
+        """When its read times out, FFmpeg gives what its parser still has, as if it were new."""
+        waited = time.monotonic() - session.asked
+        if self._source.kind is not SourceKind.FILE and waited >= self._source.read_timeout:
+            raise SourceLostError(_SILENT)
 
     def _look(self, picks: Iterator[Pick], source: OpenSource, session: _Session) -> None:
         """Deal with each. Afterwards nothing here holds a picture: FFmpeg reuses its memory."""

@@ -72,6 +72,15 @@ class Source:
     paced: bool = False
     hardware: HardwareDecoder = HardwareDecoder.NONE
 
+    @property
+    def times_itself(self) -> bool:
+        """Whether FFmpeg watches the read timeout by itself.
+
+        Else PyAV does, and takes Python's lock for a look at the clock several times a packet:
+        with many cameras, a crowd waits for it.
+        """
+        return self.kind is SourceKind.RTSP
+
 
 class OpenSource(NamedTuple):
     """An opened source: its container and the video stream to decode."""
@@ -100,7 +109,11 @@ def source_of(config: SourceConfig) -> Source:
     plain: dict[str, str] = {}
     attempts: tuple[Mapping[str, str], ...] = (plain,)
     if kind is SourceKind.RTSP:
-        plain = {"rtsp_transport": config.transport.value, "allowed_media_types": "video"}
+        plain = {
+            "rtsp_transport": config.transport.value,
+            "allowed_media_types": "video",
+            "timeout": str(round(config.read_timeout * 1e6)),
+        }
         attempts = (plain | FAST_PROBE, plain)
     elif kind is SourceKind.HTTP:
         attempts = (HTTP_PROBE, plain)
@@ -160,7 +173,7 @@ def _open(source: Source, options: Mapping[str, str]) -> InputContainer:
         options=dict(options),
         metadata_errors="replace",
         hwaccel=_accelerator(source.hardware),
-        timeout=(source.open_timeout, source.read_timeout),
+        timeout=(source.open_timeout, None if source.times_itself else source.read_timeout),
     )
 
 

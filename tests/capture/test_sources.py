@@ -62,7 +62,8 @@ def test_a_room_names_the_camera_whose_source_is_wrong() -> None:
 
 def test_rtsp_is_opened_fast_and_then_patiently() -> None:
     fast, patient = source("rtsp://host/a", transport="udp").attempts
-    assert patient == {"rtsp_transport": "udp", "allowed_media_types": "video"}
+    expected = {"rtsp_transport": "udp", "allowed_media_types": "video", "timeout": "5000000"}
+    assert patient == expected
     assert fast == patient | {"probesize": "32", "analyzeduration": "1"}
     assert "fflags" not in fast  # nobuffer throws away the first keyframe
 
