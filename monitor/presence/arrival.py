@@ -14,10 +14,10 @@ log-odds as well (a log-likelihood ratio: what is as likely with somebody as wit
   it does for another reason: `LOSS` is taken off. A score that is nearly certain gets over that.
 
 The level is a running median, the spread a running median deviation, neither of which a few
-seconds of anything move. Both, and the empty picture, are learned for each light, slowly, of a zone
-that is VACANT, scores what it did, and in which nothing has moved for `CALM`; so who comes in is
-not learned. A zone that is not known yet has neither gain nor level: there scores count for what
-they say.
+seconds of anything move. Both, and the empty picture, are learned for each light, slowly, of a
+zone that is VACANT, scores what it did or what the background memory explains, and in which
+nothing has moved for `CALM`; so who comes in is not learned. A zone that is not known yet has no
+gain: there scores count for what they say.
 """
 
 from __future__ import annotations
@@ -124,7 +124,8 @@ class Evidence:
 @dataclass(frozen=True, slots=True)
 class Look:
     """One look at a zone. `odds`: of its score. `calm`: it is VACANT and nothing speaks against
-    that. `occupied`: somebody is there. `comparable`: False while the light changes."""
+    that. `occupied`: somebody is there. `comparable`: False while the light changes.
+    `explained`: the background memory knows the score for that of a thing."""
 
     odds: float
     luma: Luma
@@ -133,6 +134,7 @@ class Look:
     calm: bool
     occupied: bool
     comparable: bool
+    explained: bool = False
 
 
 def weigh(known: Acquaintance, still: Stillness, look: Look) -> tuple[Acquaintance, Evidence]:
@@ -190,18 +192,18 @@ def _learned(
     if empty is None or changed > EVERYWHERE:
         empty = Empty(look.odds, PRIOR_SPREAD, picture)
     else:
-        empty = _followed(empty, look.odds, picture, elapsed)
+        empty = _followed(empty, look, picture, elapsed)
     return replace(known, empty={**known.empty, look.light: empty})
 
 
-def _followed(empty: Empty, odds: float, picture: Grid, elapsed: float) -> Empty:
+def _followed(empty: Empty, look: Look, picture: Grid, elapsed: float) -> Empty:
     """A mean of the first seconds, then a slow average; a median and a median deviation by
     steps that do not grow with the distance."""
     whole = empty.seconds + elapsed
     rate = max(elapsed / (whole + 2.0), 1.0 - exp(-elapsed / FOLLOWS))
-    if empty.known and empty.rise(odds) > 0.0:
+    if empty.known and empty.rise(look.odds) > 0.0 and not look.explained:
         rate *= RELUCTANT
-    off = odds - empty.level
+    off = look.odds - empty.level
     level = empty.level + rate * max(-2.0 * empty.spread, min(2.0 * empty.spread, off))
     wider = min(1.4826 * abs(off), 2.0 * empty.spread)
     spread = max(LEAST_SPREAD, empty.spread + rate * (wider - empty.spread))

@@ -127,6 +127,7 @@ class ZoneSense:
             calm=calm,
             occupied=presence is PresenceState.OCCUPIED,
             comparable=sight.comparable,
+            explained=weighed.memory.explained,
         )
         self._known, evidence = arrival.weigh(self._known, self._still, look)
         if not weighed.memory.explained and evidence.gain:

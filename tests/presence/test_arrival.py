@@ -202,6 +202,20 @@ def test_a_faint_person_who_sits_still_stays(presence: PresenceConfig) -> None:
 
 
 @pytest.mark.parametrize("presence", MODES)
+def test_a_faint_coat_is_learned_and_makes_nobody_of_who_has_left(
+    presence: PresenceConfig,
+) -> None:
+    """It scores 0.35 in a room that scored 0.02: nobody is there once its owner has left."""
+    coat = HOME.but(person=(150, 60))
+    here = Watching(presence)
+    here.see(scored(0, 60, 0.02))
+    here.see(walking(60, 70, 0.9))
+    here.see(scored(70, 1600, 0.35, coat))
+    assert here.state is VACANT
+    assert len(here.spans()) == 1
+
+
+@pytest.mark.parametrize("presence", MODES)
 def test_what_scores_high_from_the_first_look_on_and_never_moves_is_a_thing(
     presence: PresenceConfig,
 ) -> None:
