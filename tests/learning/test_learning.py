@@ -165,6 +165,18 @@ def test_the_room_keeps_doubtful_pictures_and_short_events(config: LearningConfi
     assert room.stats().kept == 2
 
 
+def test_a_marked_event_is_kept_until_the_mark_is_taken_back(config: LearningConfig) -> None:
+    shot, place = jpeg.encode(GREY), ("dock", "frame")
+    for kind, kept in ((Kind.NOBODY, ["event.jpg"]), (None, [])):
+        room = LearningRoom(config, {"dock": CAMERA}, wait=True)
+        room.start()
+        room.on_mark(kind, place, "event", shot if kind else None)
+        room.on_mark(Kind.SOMEONE, place, "pictureless", None)
+        room.stop(10.0)
+        assert names(config.folder) == kept
+        assert (config.folder / "labelled.txt").read_text().count(" 0\n") == len(kept)
+
+
 def test_of_a_zone_its_own_part_is_kept(config: LearningConfig) -> None:
     polygon = [(0.5, 0.0), (1.0, 0.0), (1.0, 1.0), (0.5, 1.0)]
     camera = CameraConfig.model_validate(
