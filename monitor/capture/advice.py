@@ -87,7 +87,11 @@ def _group_advice(report: StreamReport) -> list[str]:
     advice = []
     # Cameras count in pictures and keep time loosely: 2.04 s is no fault.
     if report.gop_seconds > GOP_SECONDS * 1.1:
-        advice.append(f"keyframes are {report.gop_seconds:.3g} s apart: {wanted}")
+        share = 100 * (1 - GOP_SECONDS / report.gop_seconds)
+        advice.append(
+            f"keyframes are {report.gop_seconds:.3g} s apart: {wanted}; "
+            f"{share:.0f} % of all pictures need not be decoded then"
+        )
     if report.gop_varies:
         advice.append("keyframes come irregularly: turn off the smart codec (H.264+, Zipstream)")
     return advice

@@ -22,7 +22,7 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
 from monitor.capture.decoding import Decoder
-from monitor.capture.sampling import Sampler
+from monitor.capture.sampling import SLOT_TOLERANCE, Sampler
 from monitor.clock import Stamp
 from monitor.config import CameraSettings, DecodePolicy
 from monitor.telemetry import get_logger
@@ -36,6 +36,10 @@ nothing but keyframes (MJPEG) need not be decoded at their full rate."""
 KEPT_BYTES = 4 * 2**20
 """Most that is kept of one camera; beyond, it is decoded to keep the way back open. Four
 megabytes are two seconds at 16 Mbit/s."""
+
+SLACK = 0.05
+"""Seconds that a keyframe is waited for beyond `max_blind`: where one comes every two seconds, and
+now and then a picture's time later, not all before it is decoded for that."""
 
 PATIENT = 10.0
 """Seconds without a first keyframe after which the decoder has to try without."""
@@ -76,7 +80,11 @@ class Economy:
         self._kept_bytes = 0
         self._joined = False
         self._lost = False
+        self._close = False
         self._looked = 0.0
+        self._latest: int | None = None
+        self._reorders = False
+        self._origin: float | None = None
         self._keyed: float | None = None
         self._repeated: int | None = None
         self.group: float | None = None
@@ -97,18 +105,21 @@ class Economy:
         if key:
             self._lost = False
             self._measure_group(seconds)
+        self._note_order(packet)
         if self._lost:
             return
+        close = self._policy is DecodePolicy.ADAPTIVE and self._dense()
+        fresh, self._close = close and not self._close, close
         blindfold = self._keyed is None and seconds <= PATIENT
         if self._policy is DecodePolicy.ALL or (self._keyed is None and not blindfold):
             yield from self._feed(packet, arrived, wanted=True)
-        elif self._policy is DecodePolicy.ADAPTIVE and self._dense():
-            yield from self._closely(packet, key, seconds, arrived)
+        elif close:
+            yield from self._closely(packet, seconds, arrived, key=key, fresh=fresh)
         elif key:
             yield from self._glance_at(packet, seconds, arrived)
         elif self._policy is DecodePolicy.ADAPTIVE and self._joined:
             self._keep(packet, arrived)
-            if seconds - self._looked >= self._blind or self._kept_bytes > KEPT_BYTES:
+            if seconds + SLOT_TOLERANCE >= self._next_look() or self._kept_bytes > KEPT_BYTES:
                 self._looked = seconds
                 yield from self._catch_up(every=False)
 
@@ -119,20 +130,30 @@ class Economy:
         self._forget()
 
     def _closely(
-        self, packet: Packet[VideoStream], key: bool, seconds: float, arrived: Stamp
+        self,
+        packet: Packet[VideoStream],
+        seconds: float,
+        arrived: Stamp,
+        *,
+        key: bool,
+        fresh: bool,
     ) -> Iterator[Pick]:
-        """Decode everything, beginning with what was kept."""
+        """Decode everything up to what is looked at, if `fresh` beginning with what was kept.
+
+        What is left of a group behind its last look is never decoded: no later picture needs it,
+        unless pictures are not sent in their order.
+        """
         if key:
             self._joined = True
-            if len(self._kept) <= 1:
+            if len(self._kept) <= 1 or not (fresh or self._reorders):
                 self._forget()
         if not self._joined:
             return
         self._keep(packet, arrived)
-        if self._slots.due(seconds) or not key:
+        due = self._slots.due(seconds - (self._origin or 0.0))
+        if due or fresh or self._kept_bytes > KEPT_BYTES:
             self._looked = seconds
             yield from self._catch_up(every=True)
-        # Else perhaps no picture depends on this one, and the next keyframe takes its place.
 
     def _glance_at(
         self, packet: Packet[VideoStream], seconds: float, arrived: Stamp
@@ -157,6 +178,27 @@ class Economy:
         self._check_alone(pictures[-1])
         for picture in pictures:
             yield Pick(picture, arrived, picture is pictures[-1])
+
+    def _next_look(self) -> float:
+        """When to look if no keyframe comes before; all pictures up to there have to be decoded.
+
+        So that the last look of a group is as early in it as may be, looks are `max_blind` apart
+        counted from the next keyframe backwards.
+        """
+        latest = self._looked + self._blind
+        if self.group is None or self._keyed is None:
+            return latest
+        keyframe = self._keyed + self.group
+        looks = ceil((keyframe - self._looked - SLACK) / self._blind) - 1
+        if looks > 0:
+            return min(latest, keyframe - looks * self._blind)
+        return max(latest, keyframe + SLACK) if looks == 0 else latest
+
+    def _note_order(self, packet: Packet[VideoStream]) -> None:
+        """Whether pictures are sent in another order than that in which they are shown."""
+        if packet.pts is not None:
+            self._reorders |= self._latest is not None and packet.pts < self._latest
+            self._latest = packet.pts
 
     def _is_due(self, seconds: float) -> bool:
         if self._policy is DecodePolicy.KEYFRAMES:
@@ -199,16 +241,16 @@ class Economy:
     def _measure_group(self, seconds: float) -> None:
         before, self._keyed = self._keyed, seconds
         if before is None:
+            self._origin = seconds
             return
         first, self.group = self.group is None, seconds - before
-        if first and self.group > self._blind and self._policy is not DecodePolicy.ALL:
-            looks = ceil(self.group / self._blind) - 1
+        blind = self._blind + SLACK
+        if first and self.group > blind and self._policy is not DecodePolicy.ALL:
+            adaptive = self._policy is DecodePolicy.ADAPTIVE
             log.warning(
                 "keyframes are rare; a shorter keyframe interval at the camera saves decoding",
                 every_s=round(self.group, 1),
                 max_blind_s=self._blind,
-                decoded_percent=round(100 * looks * self._blind / self.group)
-                if self._policy is DecodePolicy.ADAPTIVE
-                else None,
+                decoded_percent=round(100 * (1 - self._blind / self.group)) if adaptive else None,
                 remedy=f"set the camera's keyframe interval to 1 s, at most {self._blind:g} s",
             )

@@ -116,16 +116,33 @@ def test_all_is_all(video: Path) -> None:
 
 
 def test_a_closer_look_begins_at_once_and_misses_nothing(video: Path) -> None:
-    """Asked for at 1.4 s: everything since the keyframe at 1 s comes, with its own times."""
+    """Asked for at 1.4 s: everything since the keyframe at 1 s comes, with its own times.
+
+    What lies between a group's last look and the next keyframe is left out.
+    """
     seen = run(video, adaptive(), dense=lambda now: 1.4 <= now < 2.2)
-    assert seen.looks == [0, *range(15, 33), 45]
+    assert seen.looks == [0, *range(15, 28), 30, 45]
     assert seen.at == pytest.approx([number / FPS for number in seen.looks])
     assert seen.decoder.decoded == len(seen.looks)
 
 
 def test_a_closer_look_ends_at_once_and_begins_again_where_it_ended(video: Path) -> None:
     seen = run(video, adaptive(), dense=lambda now: 1.2 <= now < 1.4 or 1.6 <= now < 1.8)
-    assert seen.looks == [0, *range(15, 27), 30, 45]
+    assert seen.looks == [0, *range(15, 25), 30, 45]
+
+
+def test_a_closer_look_decodes_no_more_than_what_is_sampled(video: Path) -> None:
+    """Five a second from each keyframe on: the last two of fifteen pictures are not needed."""
+    seen = run(video, adaptive(), dense=lambda _now: True)
+    assert seen.looks == [number for number in range(60) if number % 15 < 13]
+    assert seen.decoder.decoded == len(seen.looks)
+
+
+def test_pictures_that_are_put_in_order_need_all_before_them(reordered: Path) -> None:
+    """Those after a keyframe may depend on those before it: nothing may be left out."""
+    seen = run(reordered, adaptive(), dense=lambda _now: True)
+    assert seen.decoder.decoded >= 55  # the last look's successors are still in the decoder
+    assert seen.looks == list(range(seen.looks[-1] + 1))
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -162,6 +179,36 @@ def test_rare_keyframes_leave_nobody_blind(folder: Path) -> None:
     assert seen.decoder.decoded == 3 + 2 * 30
     assert [line["decoded_percent"] for line in logs] == [50]
     assert "at most 2 s" in logs[0]["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("gop", "looks"),
+    [
+        (33, [0, 30, 33, 36, 66, 69, 99, 102]),  # 2.2 s: 0.2 s after a keyframe, not 2 s
+        (45, [0, 30, 45, 60, 90, 105]),
+        (75, [0, 30, 60, 75, 90, 120]),  # 5 s: two looks, a second and three behind the keyframe
+        (30, [0, 30, 60, 90]),
+    ],
+)
+def test_the_last_look_of_a_group_is_as_early_as_may_be(
+    folder: Path, gop: int, looks: list[int]
+) -> None:
+    """Two seconds before the next keyframe, since all pictures up to there are decoded."""
+    path = write_video(folder / f"gop{gop}.mp4", frames=121 if gop == 75 else 106, gop=gop)
+    assert run(path, adaptive()).looks == looks
+
+
+def test_a_keyframe_a_moment_late_is_waited_for(folder: Path) -> None:
+    """Keyframes 2.04 s apart where 2 s were the rule: what is before them is not decoded."""
+    path = write_video(folder / "late.mp4", frames=120, gop=30)
+    with opened(file_source(path)) as source:
+        decoder = Decoder()
+        economy = Economy(adaptive(), decoder, source.stream.codec_context, lambda: False)
+        late = 0.0
+        for index, packet in enumerate(p for p in source.container.demux(source.stream) if p.size):
+            late += 0.04 if packet.is_keyframe and index >= 60 else 0.0
+            list(economy.pictures(packet, index / FPS + late, CLOCK.at(index / FPS)))
+    assert decoder.decoded == 4
 
 
 def test_keyframes_policy_never_asks(folder: Path) -> None:
@@ -207,7 +254,7 @@ def test_a_stream_joined_in_the_middle_waits_for_its_keyframe(video: Path) -> No
             for index, packet in enumerate(packets)
             for pick in economy.pictures(packet, index / FPS, CLOCK.at(index / FPS))
         ]
-    assert numbers == list(range(15, 60))
+    assert numbers == [n for n in range(15, 60) if n % 15 < 13]
     assert decoder.corrupt == 0
 
 
@@ -230,7 +277,7 @@ def test_nothing_is_built_on_a_damaged_keyframe(video: Path) -> None:
         for index, packet in enumerate(packets):
             picks = economy.pictures(packet, index / FPS, CLOCK.at(index / FPS))
             numbers.extend(round(pick.picture.time * FPS) for pick in picks)
-    assert numbers == [0, *range(30, 60)]
+    assert numbers == [0, *(n for n in range(30, 60) if n % 15 < 13)]
 
 
 def test_cameras_without_whole_keyframes_are_decoded_in_full(folder: Path) -> None:
