@@ -48,6 +48,13 @@ class Broker:
         )
         self._process: subprocess.Popen[bytes] | None = None
 
+    def __enter__(self) -> Broker:
+        self.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.stop()
+
     def start(self) -> None:
         self._process = subprocess.Popen(
             [self._program, "-c", str(self._file)],
@@ -60,6 +67,7 @@ class Broker:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
             except OSError:
                 if time.monotonic() > deadline:
+                    self.stop()
                     pytest.fail("the broker does not start")
                 time.sleep(0.05)
             else:
@@ -96,7 +104,15 @@ class Listener:
         session.SessionExpiryInterval = 3600 if lasting else 0
         self.client.connect("127.0.0.1", port, clean_start=not lasting, properties=session)
         self.client.loop_start()
-        assert self._ready.wait(10)
+        if not self._ready.wait(10):
+            self.stop()
+            pytest.fail("the broker does not let anybody listen")
+
+    def __enter__(self) -> Listener:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.stop()
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
         text = message.payload.decode()

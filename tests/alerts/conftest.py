@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -124,6 +126,29 @@ def later(seconds: float) -> datetime:
     return NOON + timedelta(seconds=seconds)
 
 
+PATIENCE = 5.0
+"""Seconds in which threads that were told to end must have ended."""
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    """No thread outlives its test, failed or not: it would log and hold ports in later ones."""
+    before = set(threading.enumerate())
+    yield
+    deadline = time.monotonic() + PATIENCE
+    while left := [each.name for each in threading.enumerate() if each not in before]:
+        if time.monotonic() > deadline:
+            pytest.fail(f"threads are left behind: {', '.join(sorted(left))}")
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def ending() -> Iterator[ExitStack]:
+    """Ends what a test started, the latest first, however the test ends."""
+    with ExitStack() as stack:
+        yield stack
+
+
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated SQLite file; the tests work on copies."""
@@ -180,20 +205,20 @@ class Line:
         assert self.writer.flush(30.0)
 
     def stop(self) -> None:
-        self.writer.stop(5.0)
-        assert self.room.stop(5.0)
+        """End both threads and channels; a second time changes nothing."""
+        try:
+            self.writer.stop(5.0)
+        finally:
+            assert self.room.stop(5.0)
 
 
 @pytest.fixture
 def line(
-    engine: Engine, clock: HandClock, tmp_path: Path
-) -> Iterator[Callable[[MonitorConfig], Line]]:
-    made: list[Line] = []
-
+    engine: Engine, clock: HandClock, tmp_path: Path, ending: ExitStack
+) -> Callable[[MonitorConfig], Line]:
     def make(config: MonitorConfig, using: Any = None) -> Line:
-        made.append(Line(engine, config, using or clock, tmp_path))
-        return made[-1]
+        made = Line(engine, config, using or clock, tmp_path)
+        ending.callback(made.stop)
+        return made
 
-    yield make
-    for each in made:
-        each.stop()
+    return make

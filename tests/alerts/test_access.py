@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -157,12 +158,10 @@ def test_the_same_report_twice_is_one(line: Make, engine: Engine) -> None:
 
 
 @pytest.fixture
-def client(line: Make, tmp_path: Path) -> Iterator[Callable[..., httpx.Client]]:
+def client(line: Make, tmp_path: Path, ending: ExitStack) -> Callable[..., httpx.Client]:
     from web.fakes import FakeDaemon, doorkeeper
 
     from monitor.web import StatusReport, WebServer, WorkerStatus, WriterStatus, create_app
-
-    opened: list[tuple[WebServer, httpx.Client]] = []
 
     def make(**intake: Any) -> httpx.Client:
         running = line(configured(doors=DOORS, intake=intake))
@@ -177,14 +176,11 @@ def client(line: Make, tmp_path: Path) -> Iterator[Callable[..., httpx.Client]]:
         )
         fake = FakeDaemon(report)
         server = WebServer("127.0.0.1", 0)
+        ending.callback(server.stop)
         server.start(create_app(fake, fake, doorkeeper(tmp_path), intake=running.room.intake))
-        opened.append((server, httpx.Client(base_url=server.url)))
-        return opened[-1][1]
+        return ending.enter_context(closing(httpx.Client(base_url=server.url)))
 
-    yield make
-    for server, each in opened:
-        each.close()
-        server.stop()
+    return make
 
 
 def test_rest_is_closed_without_a_token_and_to_wrong_ones(
@@ -259,22 +255,21 @@ def test_a_folder_of_csv_files(line: Make, tmp_path: Path, clock: HandClock) -> 
     assert sorted(path.name for path in folder.iterdir()) == ["a.csv.done", "b.csv.bad"]
 
 
-def test_mqtt_brings_door_events(line: Make, tmp_path: Path, engine: Engine) -> None:
-    broker = Broker(tmp_path)
-    broker.start()
+def test_mqtt_brings_door_events(
+    line: Make, tmp_path: Path, engine: Engine, ending: ExitStack
+) -> None:
+    broker = ending.enter_context(Broker(tmp_path))
     channel = {"mqtt": {"host": "127.0.0.1", "port": broker.port, "doors": True}}
     config = configured(
         rules={"rule": {"on": "door_forced"}}, doors=DOORS, channels={"house": channel}
     )
     line(config)
-    listener = Listener(broker.port)
+    listener = ending.enter_context(Listener(broker.port))
     until(lambda: listener.latest.get("presence/status") == "online")
     listener.client.publish("presence/doors", b"not json", qos=1)
     event = {"door": "front", "kind": "opened", "at": at(0).utc.isoformat()}
     listener.client.publish("presence/doors", json.dumps(event), qos=1)
     until(lambda: alerts_in(engine))
-    listener.stop()
-    broker.stop()
 
 
 def test_what_is_no_report_is_refused_in_words() -> None:

@@ -12,7 +12,8 @@ import sys
 import threading
 import time
 from base64 import b64decode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from email import policy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -109,18 +110,14 @@ def mailbox() -> Mailbox:
 
 
 @pytest.fixture
-def serve_mail(mailbox: Mailbox) -> Iterator[Callable[..., int]]:
-    running: list[Controller] = []
-
+def serve_mail(mailbox: Mailbox, ending: ExitStack) -> Callable[..., int]:
     def serve(**options: Any) -> int:
         controller = Controller(mailbox, hostname="127.0.0.1", port=free_port(), **options)
         controller.start()
-        running.append(controller)
+        ending.callback(controller.stop)
         return int(controller.port)
 
-    yield serve
-    for controller in running:
-        controller.stop()
+    return serve
 
 
 def mail_to(port: int, **more: Any) -> SmtpConfig:
@@ -229,7 +226,11 @@ class LogServer:
         self.connections.clear()
 
     def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)  # wakes who waits in accept
         self._listener.close()
+        for link in self.connections:
+            with suppress(OSError):
+                link.shutdown(socket.SHUT_RDWR)
 
 
 def _until_blank(stream: Any) -> bytes:
@@ -252,11 +253,11 @@ FRAME = re.compile(
 
 @pytest.mark.parametrize("tls", [True, False])
 def test_syslog_frames_arrive_and_survive_a_restart_of_the_server(
-    tls: bool, server_tls: ssl.SSLContext, ca_file: Path
+    tls: bool, server_tls: ssl.SSLContext, ca_file: Path, ending: ExitStack
 ) -> None:
-    server = LogServer(server_tls if tls else None)
+    server = ending.enter_context(closing(LogServer(server_tls if tls else None)))
     settings = SyslogConfig(host="127.0.0.1", port=server.port, tls=tls, ca_file=ca_file)
-    channel = SyslogChannel(settings)
+    channel = ending.enter_context(closing(SyslogChannel(settings)))
     channel.send(NOTICE)
     until(lambda: server.frames)
     assert FRAME.fullmatch(server.frames[0].decode())
@@ -265,22 +266,21 @@ def test_syslog_frames_arrive_and_survive_a_restart_of_the_server(
         time.sleep(0.1)
     channel.send(NOTICE)
     until(lambda: len(server.frames) == 2)
-    channel.close()
-    server.close()
 
 
-def test_syslog_believes_no_strange_certificate(server_tls: ssl.SSLContext) -> None:
-    server = LogServer(server_tls)
+def test_syslog_believes_no_strange_certificate(
+    server_tls: ssl.SSLContext, ending: ExitStack
+) -> None:
+    server = ending.enter_context(closing(LogServer(server_tls)))
     channel = SyslogChannel(SyslogConfig(host="127.0.0.1", port=server.port))
     with pytest.raises(UnavailableError, match="CERTIFICATE_VERIFY_FAILED"):
         channel.send(NOTICE)
-    server.close()
 
 
-def test_cef_escapes_what_it_must() -> None:
-    server = LogServer()
+def test_cef_escapes_what_it_must(ending: ExitStack) -> None:
+    server = ending.enter_context(closing(LogServer()))
     settings = SyslogConfig(host="127.0.0.1", port=server.port, tls=False, format="cef")
-    channel = SyslogChannel(settings)
+    channel = ending.enter_context(closing(SyslogChannel(settings)))
     odd = replace(NOTICE, title="a|b\\c\nd", reasons=("x=1\ny",))
     channel.send(odd)
     until(lambda: server.frames)
@@ -288,8 +288,6 @@ def test_cef_escapes_what_it_must() -> None:
     assert text.startswith("CEF:0|Presence monitor|presence-monitor|")
     assert "|occupied|a\\|b\\\\c d|10|" in text
     assert text.endswith("msg=x\\=1 y")
-    channel.close()
-    server.close()
 
 
 def run(code: str, *arguments: str, timeout: float = 10.0) -> CommandChannel:
@@ -396,20 +394,16 @@ def _between(text: str, tag: str) -> str:
     return found[1]
 
 
-def test_an_onvif_relay_is_set_with_a_digest_never_with_the_password() -> None:
-    camera = Camera("geheim<&>")
+def test_an_onvif_relay_is_set_with_a_digest_never_with_the_password(ending: ExitStack) -> None:
+    camera = ending.enter_context(closing(Camera("geheim<&>")))
     settings = {"url": camera.url, "token": "Relay<1>", "allow": ["127.0.0.1"], "username": "u"}
     good = OnvifConfig.model_validate({**settings, "password": "geheim<&>"})
-    channel = OnvifChannel(good, sleep=lambda _: None)
-    channel.send(NOTICE)
-    channel.close()
+    ending.enter_context(closing(OnvifChannel(good, sleep=lambda _: None))).send(NOTICE)
     assert camera.states == [("Relay&lt;1&gt;", "active"), ("Relay&lt;1&gt;", "inactive")]
     bad = OnvifConfig.model_validate({**settings, "password": "falsch"})
-    channel = OnvifChannel(bad)
+    channel = ending.enter_context(closing(OnvifChannel(bad)))
     with pytest.raises(RefusedError, match="400"):
         channel.send(NOTICE)
-    channel.close()
-    camera.close()
 
 
 def test_a_webhook_believes_certificates_by_name_though_it_connects_by_address(

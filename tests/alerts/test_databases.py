@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]
 
 
 def test_the_room_does_the_same_on_every_database(
-    database: Engine, tmp_path: Path, hook: Hook
+    database: Engine, tmp_path: Path, hook: Hook, ending: ExitStack
 ) -> None:
     config = configured(
         rules={
@@ -70,6 +71,7 @@ def test_the_room_does_the_same_on_every_database(
     )
     clock = HandClock()
     line = Line(database, config, clock, tmp_path)
+    ending.callback(line.stop)
     report = {"door": "front", "kind": "granted", "subject": "b1", "at": at(0).utc}
     for expected in (1, 0):
         assert line.room.intake.doors(parse_doors([report]), "test") == expected
@@ -102,4 +104,3 @@ def test_the_room_does_the_same_on_every_database(
     assert [body["zone"] for body in hook.bodies if "nobody ack" in str(body["reasons"])] == [
         "yard"
     ]
-    line.stop()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +30,23 @@ Make = Callable[..., Line]
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Broker]:
-    broker = Broker(tmp_path)
-    broker.start()
-    yield broker
-    broker.stop()
+    with Broker(tmp_path) as broker:
+        yield broker
 
 
 @pytest.fixture
 def listener(broker: Broker) -> Iterator[Listener]:
-    listener = Listener(broker.port)
-    yield listener
-    listener.stop()
+    with Listener(broker.port) as listener:
+        yield listener
+
+
+Connect = Callable[[MqttConfig], MqttChannel]
+
+
+@pytest.fixture
+def connect(ending: ExitStack) -> Connect:
+    """Makes channels that are closed in the end; they may have been before."""
+    return lambda config: ending.enter_context(closing(MqttChannel(config)))
 
 
 def settings(broker: Broker, **more: Any) -> MqttConfig:
@@ -76,8 +83,10 @@ def test_alerts_outlast_a_broker_that_goes_and_comes_back(
     assert running.room.stats().channels[0][0].trouble == ""
 
 
-def test_states_are_retained_and_unknown_is_unavailable(broker: Broker, listener: Listener) -> None:
-    channel = MqttChannel(settings(broker))
+def test_states_are_retained_and_unknown_is_unavailable(
+    broker: Broker, listener: Listener, connect: Connect, ending: ExitStack
+) -> None:
+    channel = connect(settings(broker))
     channel.show([ZoneReading("dock", "gate", OCCUPIED, 0.974)], {})
     channel.probe()
     until(lambda: listener.latest.get("presence/status") == "online")
@@ -89,9 +98,8 @@ def test_states_are_retained_and_unknown_is_unavailable(broker: Broker, listener
     until(lambda: listener.latest["presence/dock/connectivity"] == "OFF")
     assert listener.latest["presence/dock/gate/occupancy"] == "None"
     assert listener.latest["presence/dock/gate/availability"] == "offline"
-    late = Listener(broker.port + 0)
+    late = ending.enter_context(Listener(broker.port))
     until(lambda: late.latest.get("presence/dock/gate/occupancy") == "None")
-    late.stop()
     count = len(listener.messages)
     channel.show([ZoneReading("dock", "gate", UNKNOWN, None)], {})
     time.sleep(0.2)
@@ -100,21 +108,21 @@ def test_states_are_retained_and_unknown_is_unavailable(broker: Broker, listener
     until(lambda: listener.latest["presence/status"] == "offline")
 
 
-def test_a_broker_that_forgot_learns_every_state_anew(broker: Broker) -> None:
-    channel = MqttChannel(settings(broker))
+def test_a_broker_that_forgot_learns_every_state_anew(
+    broker: Broker, connect: Connect, ending: ExitStack
+) -> None:
+    channel = connect(settings(broker))
     channel.show([ZoneReading("dock", "gate", VACANT, 0.02)], {})
     channel.probe()
     broker.stop()  # nothing is persisted
     broker.start()
-    listener = Listener(broker.port)
+    listener = ending.enter_context(Listener(broker.port))
     until(lambda: listener.latest.get("presence/dock/gate/occupancy") == "OFF", 15)
     until(lambda: listener.latest.get("presence/status") == "online")
-    listener.stop()
-    channel.close()
 
 
 def test_the_last_will_says_offline_when_the_monitor_is_killed(
-    broker: Broker, listener: Listener
+    broker: Broker, listener: Listener, ending: ExitStack
 ) -> None:
     script = (
         "import time\n"
@@ -124,17 +132,18 @@ def test_the_last_will_says_offline_when_the_monitor_is_killed(
         "time.sleep(60)\n"
     )
     monitor = subprocess.Popen([sys.executable, "-c", script])
+    ending.callback(monitor.wait)
+    ending.callback(monitor.kill)
     until(lambda: listener.latest.get("presence/status") == "online", 20)
     monitor.kill()
-    monitor.wait()
     until(lambda: listener.latest["presence/status"] == "offline")
 
 
 @pytest.mark.parametrize("connected_first", [True, False])
 def test_home_assistant_finds_occupancy_score_and_connectivity(
-    broker: Broker, listener: Listener, connected_first: bool
+    broker: Broker, listener: Listener, connect: Connect, connected_first: bool
 ) -> None:
-    channel = MqttChannel(settings(broker))
+    channel = connect(settings(broker))
     if connected_first:
         channel.probe()
         until(lambda: listener.latest.get("presence/status") == "online")
@@ -160,9 +169,9 @@ def test_home_assistant_finds_occupancy_score_and_connectivity(
 
 
 def test_schedules_are_shown_and_what_is_configured_no_longer_is_taken_back(
-    broker: Broker, listener: Listener
+    broker: Broker, listener: Listener, connect: Connect, ending: ExitStack
 ) -> None:
-    channel = MqttChannel(settings(broker))
+    channel = connect(settings(broker))
     gate, yard = (ZoneReading("dock", zone, VACANT, 0.1) for zone in ("gate", "yard"))
     channel.show([gate, yard], {"nights": True})
     channel.probe()
@@ -176,12 +185,10 @@ def test_schedules_are_shown_and_what_is_configured_no_longer_is_taken_back(
     until(lambda: listener.latest["presence/dock/yard/occupancy"] == "")
     channel.show([ZoneReading("dock", "gate", UNKNOWN, None)], {})
     until(lambda: listener.latest[armed] == "")
-    late = Listener(broker.port)
+    late = ending.enter_context(Listener(broker.port))
     until(lambda: late.latest.get("presence/dock/gate/occupancy") == "None")
     assert not [topic for topic in late.latest if "yard" in topic or "nights" in topic]
     assert late.latest["presence/dock/gate/score"] == "0.10"
-    late.stop()
-    channel.close()
 
 
 def test_odd_names_stay_apart_and_fit_topics() -> None:
@@ -194,7 +201,9 @@ def test_odd_names_stay_apart_and_fit_topics() -> None:
 
 # The library leaves a socket to the garbage collector when the certificate is refused.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_broker_is_believed_by_its_certificate_only(tmp_path: Path) -> None:
+def test_a_broker_is_believed_by_its_certificate_only(
+    tmp_path: Path, connect: Connect, ending: ExitStack
+) -> None:
     authority = trustme.CA()
     certificate = authority.issue_cert("127.0.0.1")
     ca, key, chain = (tmp_path / name for name in ("ca.pem", "key.pem", "chain.pem"))
@@ -203,12 +212,10 @@ def test_a_broker_is_believed_by_its_certificate_only(tmp_path: Path) -> None:
     certificate.cert_chain_pems[0].write_to_path(chain)
     for path in (tmp_path, ca, key, chain):  # the broker gives its root rights up
         path.chmod(0o755)
-    broker = Broker(tmp_path, f"certfile {chain}", f"keyfile {key}", "user root")
-    broker.start()
-    trusting = MqttChannel(settings(broker, tls=True, ca_file=ca))
-    trusting.probe()
-    trusting.close()
-    doubting = MqttChannel(settings(broker, tls=True))
+    broker = ending.enter_context(
+        Broker(tmp_path, f"certfile {chain}", f"keyfile {key}", "user root")
+    )
+    connect(settings(broker, tls=True, ca_file=ca)).probe()
+    doubting = connect(settings(broker, tls=True))
     with pytest.raises(Exception, match="certificate"):
         doubting.probe()
-    broker.stop()
