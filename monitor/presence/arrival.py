@@ -125,7 +125,8 @@ class Evidence:
 class Look:
     """One look at a zone. `odds`: of its score. `calm`: it is VACANT and nothing speaks against
     that. `occupied`: somebody is there. `comparable`: False while the light changes.
-    `explained`: the background memory knows the score for that of a thing."""
+    `explained`: the background memory knows the score for that of a thing. `remembered`: level and
+    spread of the empty zone that an earlier process knew, None if none did."""
 
     odds: float
     luma: Luma
@@ -135,6 +136,7 @@ class Look:
     occupied: bool
     comparable: bool
     explained: bool = False
+    remembered: tuple[float, float] | None = None
 
 
 def weigh(known: Acquaintance, still: Stillness, look: Look) -> tuple[Acquaintance, Evidence]:
@@ -152,7 +154,12 @@ def weigh(known: Acquaintance, still: Stillness, look: Look) -> tuple[Acquaintan
     familiar = empty if empty is not None and empty.known else None
     new = familiar is not None and place >= SMALLEST
     gain = 0.0
-    if familiar is not None and new and (look.occupied or (moved and changed <= EVERYWHERE)):
+    if familiar is None and look.occupied and look.remembered is not None:
+        # Only an event that a restart interrupted is open in a zone that was never seen empty.
+        level, spread = look.remembered
+        familiar = Empty(level, max(spread, LEAST_SPREAD), picture)
+        gain = min(familiar.rise(look.odds), GAIN)
+    elif familiar is not None and new and (look.occupied or (moved and changed <= EVERYWHERE)):
         gain = min(familiar.rise(look.odds), GAIN)
     elif not look.occupied and not moved and not new:
         gain = -LOSS

@@ -27,13 +27,15 @@ EVEN = 0.5
 class Sensed:
     """A score as the machine is to see it.
 
-    `unseeing`: it says nobody, of a picture that shows nothing. `recanted`: since when nobody
-    was there after all. `evidence`: what it counts for and why, None if its picture was not used.
+    `unseeing`: it says nobody, of a picture that shows nothing (`blind`). `recanted`: since when
+    nobody was there after all. `evidence`: what it counts for and why, None if its picture was not
+    used.
     """
 
     observation: Observation
     hold: Hold = FREE
     unseeing: bool = False
+    blind: bool = False
     recanted: Stamp | None = None
     evidence: Evidence | None = None
 
@@ -83,6 +85,7 @@ class ZoneSense:
             Observation(at, weighed.score),
             Hold(sight.hold_entries, sight.hold_exits),
             unseeing=sight.blind and not self._sees(weighed.score),
+            blind=sight.blind,
             recanted=weighed.recanted,
             evidence=evidence,
         )
@@ -119,6 +122,8 @@ class ZoneSense:
             settings=self._settings.background,
         )
         self._memory = weighed.memory
+        slot = sight.light, at.utc.hour
+        level = background.known(self._memory.levels, slot, at.utc, self._settings.background)
         look = Look(
             odds=log_odds(score.value),
             luma=luma,
@@ -128,6 +133,7 @@ class ZoneSense:
             occupied=presence is PresenceState.OCCUPIED,
             comparable=sight.comparable,
             explained=weighed.memory.explained,
+            remembered=(level.mean, level.spread) if level is not None else None,
         )
         self._known, evidence = arrival.weigh(self._known, self._still, look)
         if not weighed.memory.explained and evidence.gain:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from uuid import UUID
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from monitor.clock import Stamp
 from monitor.config.guards import BackgroundConfig
 from monitor.config.presence import PresenceConfig, PresenceMode
-from monitor.messages import Light, PresenceState
+from monitor.messages import Light, OpenOccupancy, PresenceState, Summary
 from monitor.presence import stillness
 from monitor.presence.arrival import (
     GAIN,
@@ -260,3 +261,61 @@ def test_order_of_time_is_kept_over_a_gap() -> None:
     evidence = zone.look(4000, HOME, 0.02)
     assert evidence.level is not None
     assert zone.known.seen == Stamp(at(4000).monotonic, at(4000).utc)
+
+
+@pytest.mark.parametrize("presence", MODES)
+def test_two_and_ten_frames_a_second_tell_the_same_faint_visit(presence: PresenceConfig) -> None:
+    spans = []
+    for fps in (2.0, 10.0):
+        here = Watching(presence)
+        here.see(scored(0, 60, 0.02, fps=fps))
+        here.see(walking(60, 80, 0.35, fps=fps))
+        here.see(scored(80, 100, 0.02, fps=fps))
+        spans += here.spans()
+    (slow_start, slow_end), (fast_start, fast_end) = spans
+    assert abs(slow_start - fast_start) <= 0.6
+    assert abs(slow_end - fast_end) <= 0.6
+
+
+def test_a_restart_forgets_no_faint_person() -> None:
+    here = Watching(PresenceConfig())
+    here.know(0.02)
+    open_one = OpenOccupancy(UUID(int=1), "dock", "frame", at(-60), at(-1), Summary(0.4, 0.35, 100))
+    here.room.restore([open_one], at(0))
+    here.see(sitting(0, 120, 0.35))
+    assert here.state is OCCUPIED
+    here.see(scored(120, 140, 0.02))
+    assert here.state is VACANT
+
+
+def test_a_gap_leaves_what_is_known_of_the_empty_zone() -> None:
+    here = Watching(PresenceConfig())
+    here.see(scored(0, 60, 0.02))
+    here.see(scored(3000, 3003, 0.02))
+    here.see(walking(3003, 3020, 0.35))
+    assert here.state is OCCUPIED
+
+
+def test_a_wall_clock_that_steps_changes_nothing() -> None:
+    told = []
+    for step in (0.0, -5000.0):
+        zone = Zone()
+        zone.watch(range(40))
+        luma = PERSON.scene(400).luma
+        moment = Stamp(at(40).monotonic, at(40 + step).utc)
+        zone.still = stillness.look(zone.still, luma, moment, comparable=True, vacant=True)
+        look = Look(log_odds(0.4), luma, Light.COLOUR, moment, True, False, True)
+        told.append(weigh(zone.known, zone.still, look)[1])
+    assert told[0] == told[1]
+
+
+def test_it_remembers_no_more_than_the_lights_there_are() -> None:
+    zone = Zone()
+    rng = np.random.default_rng(5)
+    for second in range(3000):
+        place = HOME.but(infrared=bool(second // 100 % 2), light=1.0 + 0.05 * (second // 700))
+        zone.look(second, place, float(rng.uniform(0.0, 0.2)))
+    assert set(zone.known.empty) <= set(Light)
+    for empty in zone.known.empty.values():
+        assert empty.picture.shape == (56, 56)
+        assert LEAST_SPREAD <= empty.spread < 3.0
