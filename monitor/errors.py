@@ -6,10 +6,11 @@
     ├── ModelError               65   EX_DATAERR: a model is missing, broken, or scores wrongly
     ├── DatabaseError            74   EX_IOERR: the database cannot be used
     ├── ServiceError             69   EX_UNAVAILABLE: a port, server or device cannot be had
-    └── UsageError               64   EX_USAGE: options that contradict each other
-        └── NotFoundError        64   what is named is not there
+    ├── UsageError               64   EX_USAGE: options that contradict each other
+    │   └── NotFoundError        64   what is named is not there
+    └── BudgetError               3   the calibration is done: nothing keeps the budget
 
-The numbers are those of BSD's sysexits.h, so that service managers can tell them apart
+The numbers from 64 on are those of BSD's sysexits.h, so that service managers can tell them apart
 (systemd: `RestartPreventExitStatus=78`).
 """
 
@@ -81,3 +82,9 @@ class UsageError(MonitorError):
 
 class NotFoundError(UsageError):
     """There is no event, alert or hold of that name."""
+
+
+class BudgetError(MonitorError):
+    """Calibration found no setting that keeps the budget of false events."""
+
+    exit_code = 3

@@ -23,13 +23,13 @@ from monitor.cli.footage import (
 from monitor.cli.output import Format, FormatOption, print_rows
 from monitor.cli.storage import DbOption, TimezoneOption, find_storage, find_timezone
 from monitor.config import CameraConfig, MonitorConfig, PresenceConfig, load_config
-from monitor.errors import UsageError
+from monitor.errors import BudgetError, UsageError
 from monitor.events.database import open_database
 from monitor.events.schema import require_current
 from monitor.presence import zone_settings
 from monitor.presence.truth import read_truth
 from monitor.review import report
-from monitor.review.budget import parse_budget
+from monitor.review.budget import Budget, parse_budget
 from monitor.review.calibrate import ZoneCalibration, calibrate
 from monitor.review.patch import Tree, apply_patch, merged_config, patch_of, to_yaml
 
@@ -93,6 +93,9 @@ def calibrate_command(
     report says what the hours prove: none in 9 h bounds the rate at 56 a week, no more. Needs
     `pip install 'presence-monitor[calibration]'`.
 
+    Where no setting keeps the budget, the exit code is 3: the report is written all the same, and
+    the patch holds the most cautious setting that finds the visits, which --apply leaves out.
+
     Example: `run_monitor.py calibrate -c my.yaml --camera dock --negatives
     "yesterday 22:00..today 05:00" --positives delivery.mp4 --budget 1/week`
     """
@@ -116,12 +119,32 @@ def calibrate_command(
     if patch:
         merged_config(config, patch)
     written = _write(results, patch, output_folder, camera)
-    if apply and patch:
+    kept = all(each.keeps_budget for each in results)
+    if apply and patch and kept:
         before = apply_patch(config, patch)
         written.append(f"{config} (as it was: {before})")
     _tell(results, written, output)
-    if len(found) < len(results):
-        raise typer.Exit(1)
+    if not kept:
+        raise _missed(results, wanted.budget, output_folder, applying=apply)
+
+
+def _missed(
+    results: Sequence[ZoneCalibration], budget: Budget, folder: Path, *, applying: bool
+) -> BudgetError:
+    """Says of which zones the budget cannot be kept, and what is known of them."""
+    parts = []
+    for result in results:
+        if result.after is None:
+            parts.append(f"{result.zone} (no setting finds anybody within it)")
+        elif not result.keeps_budget:
+            share = f", its share is {result.budget.text}" if len(results) > 1 else ""
+            parts.append(f"{result.zone} ({result.expected:.2g} a {budget.unit} at best{share})")
+    unapplied = "; nothing was applied" if applying else ""
+    return BudgetError(
+        f"the budget of {budget.text} cannot be kept in {', '.join(parts)}{unapplied}",
+        where=str(folder / "report.json"),
+        remedy="look at the negatives for persons, train the model on them, or allow more",
+    )
 
 
 def camera_of(config: MonitorConfig, name: str) -> CameraConfig:

@@ -86,7 +86,8 @@ class Gatherer:
         return empty, visited
 
     def _history(self, engine: Engine, spans: Sequence[tuple[datetime, datetime]]) -> list[Trace]:
-        return history_traces(engine, self.wanted.name, self.zone, spans)
+        camera = self.wanted.camera
+        return history_traces(engine, self.wanted.name, self.zone, spans, camera.guards)
 
     def _add_marked(self, engine: Engine, empty: list[Trace], visited: list[Trace]) -> None:
         place = EventFilter(camera=self.wanted.name, zone=self.zone, limit=1000)

@@ -21,14 +21,20 @@ from sqlalchemy import Engine
 
 from monitor.capture import probe_recording
 from monitor.config import CameraConfig, DecodePolicy, InferenceConfig
+from monitor.config.guards import GuardConfig
 from monitor.errors import InputError, UsageError
+from monitor.events.health import camera_health
 from monitor.events.history import known_history, score_history
 from monitor.events.moments import parse_moment
 from monitor.presence.metrics import Span
 from monitor.replay import Replayer, ReplayResult, videos_in
-from monitor.review.trace import Trace, from_history, from_scores
+from monitor.review.guarded import guarded
+from monitor.review.trace import Trace, from_history, from_sensed
 
 SEPARATOR = ".."
+
+MOST_HEALTH = 100_000
+"""Spans of camera health looked at; a month of a light that is switched every half minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +83,16 @@ def _span(text: str, now: datetime, zone: tzinfo) -> tuple[datetime, datetime]:
 
 
 def history_traces(
-    engine: Engine, camera: str, zone: str, spans: Sequence[tuple[datetime, datetime]]
+    engine: Engine,
+    camera: str,
+    zone: str,
+    spans: Sequence[tuple[datetime, datetime]],
+    guards: GuardConfig,
 ) -> list[Trace]:
-    """The stored scores of each span. Raises InputError for a span of which nothing is kept."""
+    """The stored scores of each span, held back where scene guards held them.
+
+    Raises InputError for a span of which nothing is kept.
+    """
     traces = []
     for since, until in spans:
         name = f"{since:%Y-%m-%d %H:%M}..{until:%Y-%m-%d %H:%M} UTC"
@@ -90,7 +103,8 @@ def history_traces(
                 where=f"{camera}/{zone}, {name}",
                 remedy=_kept(engine, camera, zone),
             )
-        traces.append(trace)
+        health = camera_health(engine, camera=camera, since=since, until=until, limit=MOST_HEALTH)
+        traces.append(guarded(trace, health, guards))
     return traces
 
 
@@ -145,8 +159,10 @@ def replay_traces(
     traces = []
     for result in results:
         name = Path(result.source).name
-        scores = [(point.at_s, point.value) for point in result.scores if point.zone == zone]
-        trace = from_scores(name, scores)
+        scores = [
+            (point.at_s, point.value, point.sensed) for point in result.scores if point.zone == zone
+        ]
+        trace = from_sensed(name, scores)
         visits = (truth or {}).get(name, [])
         traces.append(replace(trace, visits=tuple(visits)))
     return traces

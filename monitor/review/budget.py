@@ -42,6 +42,11 @@ class Budget:
     text: str
 
     @property
+    def unit(self) -> str:
+        """The unit of time, as written."""
+        return self.text.partition("/")[2].strip()
+
+    @property
     def rate(self) -> float:
         """False events a second."""
         return self.events / self.seconds
@@ -58,7 +63,9 @@ class Budget:
 
     def split(self, parts: int) -> Budget:
         """One of `parts` equal shares."""
-        return Budget(self.events / parts, self.seconds, self.text)
+        if parts == 1:
+            return self
+        return Budget(self.events / parts, self.seconds, f"{self.events / parts:.3g}/{self.unit}")
 
 
 def parse_budget(text: str) -> Budget:

@@ -26,6 +26,9 @@ SUSPECT_SCORE, SUSPECT_SECONDS = 0.85, 2.0
 """An event in footage said to be empty that reaches and lasts this is more likely a person."""
 
 
+ROUNDING = 1.0 + 1e-9
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What a setting does on the footage. `events`: of each negative, in its seconds."""
@@ -54,6 +57,14 @@ class ZoneCalibration:
     expected: float | None
     fit: Fit | None
     made_up: bool
+
+    @property
+    def keeps_budget(self) -> bool:
+        """Whether the budget is proven by the footage, or promised by the tail of its scores."""
+        if self.after is None:
+            return False
+        promised = self.expected is not None and self.expected <= self.budget.events * ROUNDING
+        return self.after.proof.proven or promised
 
     @property
     def patch(self) -> dict[str, Any]:

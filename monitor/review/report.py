@@ -47,6 +47,7 @@ def as_tree(result: ZoneCalibration) -> dict[str, Any]:
         "false_events_allowed": result.budget.events,
         "negatives": {
             "hours": proof.hours,
+            "guarded_s": sum(trace.guarded_s for trace in result.negatives),
             "from": [trace.name for trace in result.negatives],
         },
         "positives": {
@@ -57,6 +58,7 @@ def as_tree(result: ZoneCalibration) -> dict[str, Any]:
         "before": _outcome(result.before),
         "after": _outcome(result.after) if result.after else None,
         "expected_false_events": result.expected,
+        "keeps_budget": result.keeps_budget,
         "proven": bool(result.after and result.after.proof.proven),
         "hours_to_prove": proof.hours_to_prove,
         "calibration": None
@@ -93,10 +95,9 @@ def _visits(visits: Comparison) -> dict[str, Any]:
 
 def sentences(result: ZoneCalibration) -> Iterator[str]:
     """What it means, a line each."""
-    unit = result.budget.text.partition("/")[2].strip()
+    unit = result.budget.unit
     if result.after is None:
         yield f"no setting that was tried keeps {result.budget.text} and finds anybody"
-        yield "look at the negatives for persons, train the model on them, or allow more"
         return
     proof = result.after.proof
     yield (
@@ -111,11 +112,11 @@ def sentences(result: ZoneCalibration) -> Iterator[str]:
             f"{proof.hours_to_prove:.0f} h without one"
         )
         if result.expected is not None:
-            kept = result.expected <= result.budget.events
-            yield (
-                f"how fast its scores thin out promises {result.expected:.2g} a {unit}"
-                + ("" if kept else ": no setting that finds as many visits keeps the budget")
-            )
+            missed = "" if result.keeps_budget else ": no setting that finds as many visits does it"
+            yield f"how fast its scores thin out promises {result.expected:.2g} a {unit}{missed}"
+    guarded = sum(trace.guarded_s for trace in result.negatives)
+    if guarded:
+        yield f"scene guards held changes back in {guarded:.0f} s of it, here as in the monitor"
     if result.made_up:
         yield "no visits were given: ten seconds of one score each, 0.6 to 0.99, stood in for them"
 
@@ -191,7 +192,9 @@ def _timeline(figure: Figure, result: ZoneCalibration) -> None:
     for axis, trace in zip(axes, shown, strict=True):
         _trace(axis, trace, result)
     axes[0].set_title(
-        f"{result.zone} — above: truth; below: events before (orange) and after (red)", fontsize=10
+        f"{result.zone} — above: truth; below: events before (orange) and after (red); "
+        "grey: held by scene guards",
+        fontsize=10,
     )
     axes[-1].set_xlabel("minutes")
 
@@ -199,6 +202,11 @@ def _timeline(figure: Figure, result: ZoneCalibration) -> None:
 def _trace(axis: Axes, trace: Trace, result: ZoneCalibration) -> None:
     minute = 60.0
     axis.plot(trace.at / minute, trace.score, linewidth=0.5, color="tab:blue")
+    under = trace.held | trace.blind
+    if under.any():
+        axis.fill_between(
+            trace.at / minute, -0.15, 1.1, where=under.tolist(), color="tab:gray", alpha=0.25, lw=0
+        )
     for visit in trace.visits:
         axis.axvspan(visit.start / minute, visit.end / minute, ymin=0.94, color="tab:green")
     rows: Mapping[str, tuple[float, Outcome | None]] = {

@@ -2,8 +2,8 @@
 
 Most of a trace cannot start anything. While a zone is settled and empty, what lies further than a
 warm-up before the next score that can count for somebody is left out; the average forgets faster
-than that. What the machine is not told is what the picture looked like: scene guards and the
-background memory take no part.
+than that. Where the trace knows what scene guards held back, that is held back here, too. The
+background memory takes no part: scores are taken for what they say.
 """
 
 from __future__ import annotations
@@ -17,10 +17,20 @@ from monitor.clock import Stamp
 from monitor.config.presence import CalibrationConfig, PresenceConfig, PresenceMode
 from monitor.messages import EndReason, PresenceState
 from monitor.presence import machine
-from monitor.presence.machine import Change, Observation, ZoneState
+from monitor.presence.machine import Change, Hold, Observation, ZoneState
 from monitor.presence.metrics import Span
+from monitor.presence.reading import calibrated
 from monitor.presence.report import Told, report
-from monitor.review.trace import Numbers, Trace, logistic, odds_of
+from monitor.presence.sense import EVEN
+from monitor.review.trace import (
+    BLIND,
+    HELD_ENTRIES,
+    HELD_EXITS,
+    Numbers,
+    Trace,
+    logistic,
+    odds_of,
+)
 
 WARM_UP = 12.0
 """Time constants of the average before a score that counts: what is older weighs 6 millionths."""
@@ -53,6 +63,7 @@ def changes(trace: Trace, settings: PresenceConfig) -> Iterator[Change]:
     warm_up = max(WARM_UP * settings.smoothing, 1.0)
     if settings.mode is PresenceMode.EVIDENCE:
         warm_up = WARM_UP_OF_BELIEF
+    sight = trace.sight if trace.sight is not None else np.zeros(trace.at.size, np.uint8)
     upcoming = np.flatnonzero(_can_count(trace.score, settings))
     resumes = np.searchsorted(trace.at, trace.at[upcoming] - warm_up)
     following = iter(zip(upcoming.tolist(), resumes.tolist(), strict=True))
@@ -62,7 +73,7 @@ def changes(trace: Trace, settings: PresenceConfig) -> Iterator[Change]:
     at = 0.0
     while index < end:
         at = float(trace.at[index])
-        yield from run.take(trace.stamp(at), float(trace.score[index]))
+        yield from run.take(trace.stamp(at), float(trace.score[index]), int(sight[index]))
         while target <= index:
             target, resume = next(following, (end, end))
         if run.idle and resume > index + 1:
@@ -71,6 +82,24 @@ def changes(trace: Trace, settings: PresenceConfig) -> Iterator[Change]:
         else:
             index += 1
     yield from run.finish(trace.stamp(at))
+
+
+def step(
+    state: ZoneState, observation: Observation, settings: PresenceConfig, sight: int = 0
+) -> machine.Step:
+    """What `monitor.presence.tracker` makes of one score under scene guards: `Trace.sight` bits."""
+    if sight & BLIND and not speaks(observation.score, settings):
+        before = machine.tick(state, observation.at, settings)
+        return machine.Step(machine.lost(before.state, observation.at), before.changes)
+    hold = Hold(bool(sight & HELD_ENTRIES), bool(sight & HELD_EXITS))
+    return machine.step(state, observation, settings, hold)
+
+
+def speaks(score: float, settings: PresenceConfig) -> bool:
+    """Whether a score speaks for somebody, in whatever picture."""
+    if settings.mode is PresenceMode.EVIDENCE:
+        return calibrated(score, settings.evidence.calibration) >= EVEN
+    return score >= settings.enter_threshold
 
 
 class _Run:
@@ -88,8 +117,8 @@ class _Run:
         nobody = self._state.presence is not PresenceState.OCCUPIED and self._state.hits is None
         return nobody and told.withheld is None and told.presence is not PresenceState.OCCUPIED
 
-    def take(self, at: Stamp, score: float) -> tuple[Change, ...]:
-        return self._hear(machine.step(self._state, Observation(at, score), self._settings))
+    def take(self, at: Stamp, score: float, sight: int) -> tuple[Change, ...]:
+        return self._hear(step(self._state, Observation(at, score), self._settings, sight))
 
     def forget(self) -> None:
         self._state = ZoneState()
@@ -106,7 +135,7 @@ class _Run:
 def _can_count(score: Numbers, settings: PresenceConfig) -> NDArray[np.bool_]:
     """Which scores can begin something: an average exceeds no threshold that no score does."""
     if settings.mode is PresenceMode.EVIDENCE:
-        return apply_calibration(score, settings.evidence.calibration) > 0.5
+        return apply_calibration(score, settings.evidence.calibration) >= EVEN
     return score >= settings.enter_threshold
 
 

@@ -24,6 +24,9 @@ LONGEST_STEP = 10.0
 RECORDED = datetime(2000, 1, 1, tzinfo=UTC)
 """Second 0 of recordings, whose date nobody knows."""
 
+HELD_ENTRIES, HELD_EXITS, BLIND = 1, 2, 4
+"""What scene guards say of a score's picture: bits of `Trace.sight`."""
+
 SURE = 1e-6
 """Scores keep this far from 0 and 1 when their log-odds are taken."""
 
@@ -35,7 +38,8 @@ class Trace:
     `at`: seconds since `start`, float64 (n,), rising. `score`: P(someone) in [0, 1], float64
     (n,). `visits`: when somebody was there, in seconds since `start`. `dated`: whether `start` is
     a real date. `counted`: what each score was taken for, float64 (n,), and `weighed` why (empty:
-    not known); without it scores are taken for what they say.
+    not known); without it scores are taken for what they say. `sight`: what scene guards held back
+    at each score, uint8 (n,) of HELD_ENTRIES, HELD_EXITS and BLIND; without it nothing.
     """
 
     name: str
@@ -46,11 +50,37 @@ class Trace:
     dated: bool = False
     counted: Numbers | None = None
     weighed: tuple[Evidence | None, ...] = ()
+    sight: NDArray[np.uint8] | None = None
 
     @property
     def watched_s(self) -> float:
-        """Seconds in which the zone was looked at, gaps left out."""
-        return float(np.minimum(np.diff(self.at), LONGEST_STEP).sum()) if self.at.size > 1 else 0.0
+        """Seconds in which the zone was looked at; gaps, and blindness, left out."""
+        return float(self._steps[~self._under(BLIND)[:-1]].sum())
+
+    @property
+    def guarded_s(self) -> float:
+        """Seconds in which scene guards held something back."""
+        return float(self._steps[self._under(HELD_ENTRIES | HELD_EXITS | BLIND)[:-1]].sum())
+
+    @property
+    def _steps(self) -> Numbers:
+        return np.asarray(np.minimum(np.diff(self.at), LONGEST_STEP))
+
+    def _under(self, bits: int) -> NDArray[np.bool_]:
+        """Which scores a guard says one of these of."""
+        if self.sight is None:
+            return np.zeros(self.at.size, bool)
+        return np.asarray((self.sight & bits) > 0)
+
+    @property
+    def blind(self) -> NDArray[np.bool_]:
+        """Which scores are of pictures that show nothing."""
+        return self._under(BLIND)
+
+    @property
+    def held(self) -> NDArray[np.bool_]:
+        """At which scores no entry is confirmed."""
+        return self._under(HELD_ENTRIES)
 
     def stamp(self, seconds: float) -> Stamp:
         """The instant `seconds` after the start."""
@@ -65,6 +95,7 @@ class Trace:
             score=self.score[chosen],
             counted=self.counted[chosen] if self.counted is not None else None,
             weighed=tuple(compress(self.weighed, chosen.tolist())),
+            sight=self.sight[chosen] if self.sight is not None else None,
         )
 
     def gained(self, noted: Evidence, since: float, until: float) -> Trace:
@@ -78,12 +109,14 @@ class Trace:
         return replace(self, counted=logistic(odds + gain), weighed=(noted,) * self.at.size)
 
     def occupied(self, edge: float = 0.5) -> NDArray[np.int8]:
-        """Per score 1 within a visit, 0 outside, -1 nearer than `edge` seconds to its ends."""
+        """Per score 1 within a visit, 0 outside, -1 nearer than `edge` seconds to its ends, and
+        where the picture shows nothing."""
         label = np.zeros(self.at.size, dtype=np.int8)
         for visit in self.visits:
             around = (self.at > visit.start - edge) & (self.at < visit.end + edge)
             label[around] = -1
             label[(self.at >= visit.start + edge) & (self.at <= visit.end - edge)] = 1
+        label[self.blind] = -1
         return label
 
 
@@ -114,7 +147,16 @@ def from_sensed(name: str, scores: Sequence[tuple[float, float, Sensed | None]])
     trace = from_scores(name, [(at, score) for at, score, _ in scores])
     counted = [sensed.observation.score if sensed else score for _, score, sensed in scores]
     weighed = tuple(sensed.evidence if sensed else None for _, _, sensed in scores)
-    return replace(trace, counted=np.array(counted, dtype=np.float64), weighed=weighed)
+    sight = np.array([_sight_of(sensed) for _, _, sensed in scores], dtype=np.uint8)
+    counts = np.array(counted, dtype=np.float64)
+    return replace(trace, counted=counts, weighed=weighed, sight=sight)
+
+
+def _sight_of(sensed: Sensed | None) -> int:
+    if sensed is None:
+        return 0
+    held = HELD_ENTRIES * sensed.hold.entries | HELD_EXITS * sensed.hold.exits
+    return held | BLIND * sensed.blind
 
 
 def from_history(name: str, history: ScoreHistory, since: datetime) -> Trace:

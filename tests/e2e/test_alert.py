@@ -20,16 +20,13 @@ SECRET = "0123456789abcdef0123456789abcdef"
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Broker]:
-    broker = Broker(tmp_path)
-    broker.start()
-    yield broker
-    broker.stop()
+    with Broker(tmp_path) as broker:
+        yield broker
 
 
 @pytest.mark.timeout(240)
 def test_a_visit_alerts_by_webhook_and_broker(start: Start, footage: Path, broker: Broker) -> None:
-    listener = Listener(broker.port)
-    with Hook() as hook:
+    with Listener(broker.port) as listener, Hook() as hook:
         channels = {
             "hook": {
                 "webhook": {
@@ -70,6 +67,5 @@ def test_a_visit_alerts_by_webhook_and_broker(start: Start, footage: Path, broke
             "both deliveries noted",
         )
         assert monitor.stop() == 0
-    wait_for(lambda: listener.latest["presence/status"] == "offline", 10, "the goodbye")
-    listener.stop()
+        wait_for(lambda: listener.latest["presence/status"] == "offline", 10, "the goodbye")
     assert SECRET not in monitor.log.read_text()

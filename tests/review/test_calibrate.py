@@ -97,6 +97,21 @@ def test_short_footage_makes_cautious() -> None:
     assert strict.after.settings.enter_threshold > loose.after.settings.enter_threshold
 
 
+def test_nothing_keeps_a_budget_where_somebody_stays_in_the_negatives() -> None:
+    there = trace(noise(600.0, 11), (Span(100.0, 500.0),), lift=16.0)
+    found = calibrate("frame", PresenceConfig(), [there], [], parse_budget("1/hour"))
+    assert found.after is None
+    assert not found.keeps_budget
+    assert not as_tree(found)["keeps_budget"]
+    assert list(sentences(found)) == ["no setting that was tried keeps 1/hour and finds anybody"]
+
+
+def test_zones_share_a_budget_and_say_so() -> None:
+    share = parse_budget("1/week").split(4)
+    assert (share.text, share.unit) == ("0.25/week", "week")
+    assert share.rate * 4 == parse_budget("1/week").rate
+
+
 def test_negatives_without_scores_are_refused() -> None:
     with pytest.raises(InputError, match="no scores"):
         calibrate("frame", PresenceConfig(), [trace(np.zeros(0))], [], parse_budget("1/day"))

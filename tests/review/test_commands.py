@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -10,6 +12,7 @@ from uuid import UUID, uuid4
 import numpy as np
 import pytest
 from ruamel.yaml import YAML
+from sqlalchemy import delete
 from sqlalchemy.orm import Session
 from typer.testing import CliRunner
 
@@ -17,13 +20,14 @@ from monitor.cli.app import app
 from monitor.clock import Stamp
 from monitor.config import load_config
 from monitor.config.presence import PresenceConfig
-from monitor.errors import MonitorError
+from monitor.errors import BudgetError, MonitorError
 from monitor.events.database import open_database
 from monitor.events.history import ScoreRecorder
-from monitor.events.models import OccupancyEvent
+from monitor.events.models import CameraHealthRow, OccupancyEvent
 from monitor.events.schema import migrate
 from monitor.imaging import jpeg
-from monitor.messages import EndReason, Frame, Score
+from monitor.messages import EndReason, Frame, HealthKind, Score
+from monitor.review.patch import apply_patch
 from monitor.review.simulate import simulate
 from monitor.review.trace import Trace, logistic
 
@@ -145,6 +149,70 @@ def test_calibrate_applies_what_check_accepts(site: Path) -> None:
     assert presence.enter_threshold == wanted["enter_threshold"]
     assert (site / "site.yaml.before").read_text() == before
     (site / "site.yaml").write_text(before)
+
+
+def test_a_budget_that_cannot_be_kept_has_its_exit_code_and_a_report(site: Path) -> None:
+    before = (site / "site.yaml").read_text()
+    arguments = calibrating(
+        site, "--negatives", EMPTY, "--budget", "1/year", "--apply", "-f", "json"
+    )
+    result = CliRunner().invoke(app, arguments)
+    assert isinstance(result.exception, BudgetError), result.output
+    assert result.exception.exit_code == 3
+    assert "the budget of 1/year cannot be kept in frame (" in result.exception.what
+    assert "a year at best" in result.exception.what
+    assert "nothing was applied" in result.exception.what
+    tree = json.loads(result.stdout)
+    assert not tree["keeps_budget"]
+    assert tree["expected_false_events"] > 1.0
+    report = json.loads((site / "report" / "report.json").read_text())
+    assert report["zones"][0]["keeps_budget"] is False
+    assert (site / "report" / "patch.yaml").is_file()
+    assert (site / "site.yaml").read_text() == before
+    shown = run_monitor("calibrate", "--help")
+    assert "exit code is 3" in " ".join(shown.stdout.split())
+
+
+def run_monitor(*arguments: str) -> subprocess.CompletedProcess[str]:
+    program = Path(__file__).parents[2] / "run_monitor.py"
+    return subprocess.run(
+        [sys.executable, str(program), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_light_that_is_switched_in_the_negatives_is_judged_as_the_monitor_does(
+    site: Path,
+) -> None:
+    """The visit, taken for the light: by camera health its scores came while guards held."""
+    negatives = "2026-03-02 01:16..2026-03-02 01:19"
+    options = ("--negatives", negatives, "--trust-negatives", "--budget", "1/hour", "-f", "json")
+    bare = json.loads(CliRunner().invoke(app, calibrating(site, *options)).stdout)
+    assert bare["before"]["false_events"] == 1
+    engine = open_database(f"sqlite:///{site}/monitor.db")
+    moment = START + timedelta(seconds=VISIT[0] - 1.0)
+    with Session(engine) as session, session.begin():
+        row = CameraHealthRow(
+            id=uuid4(), camera="dock", kind=HealthKind.LIGHT_SWITCHED, started_at=moment,
+            confirmed_at=moment, ended_at=moment + timedelta(seconds=33), detail="",
+        )  # fmt: skip
+        session.add(row)
+    guards = {"cameras": {"dock": {"guards": {"bound": 60.0}}}}
+    try:
+        before = (site / "site.yaml").read_text()
+        apply_patch(site / "site.yaml", guards)
+        held = json.loads(run(*calibrating(site, *options)))
+    finally:
+        (site / "site.yaml").write_text(before)
+        with Session(engine) as session, session.begin():
+            session.execute(delete(CameraHealthRow))
+        engine.dispose()
+    assert held["before"]["false_events"] == 0
+    assert held["negatives"]["guarded_s"] == pytest.approx(33.0, abs=0.5)
+    assert held["negatives"]["hours"] == pytest.approx(0.05, abs=0.001)
 
 
 @pytest.mark.parametrize(
