@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import httpx
 import pytest
 from sqlalchemy import Engine
 
+from monitor.events.schema import migrate
+from monitor.storage.database import open_database
 from monitor.web import (
     JobStatus,
     StatusReport,
@@ -20,6 +23,22 @@ from monitor.web import (
 from monitor.web.doorkeeper import Doorkeeper
 
 from .fakes import NOON, FakeDaemon, camera, doorkeeper
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty database of this version, to be copied: migrating takes a second."""
+    file = tmp_path_factory.mktemp("template") / "monitor.db"
+    migrate(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture
+def empty(template: Path, tmp_path: Path) -> Iterator[Engine]:
+    """An empty database."""
+    engine = open_database(f"sqlite:///{shutil.copy(template, tmp_path / 'monitor.db')}")
+    yield engine
+    engine.dispose()
 
 
 @pytest.fixture

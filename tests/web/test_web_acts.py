@@ -19,9 +19,7 @@ from monitor.config import WebConfig
 from monitor.events.marks import Mark
 from monitor.events.models import OccupancyEvent
 from monitor.events.queries import get_event
-from monitor.events.schema import migrate
 from monitor.storage import audit
-from monitor.storage.database import open_database
 from monitor.web import WebServer, create_app
 from monitor.web.doorkeeper import Doorkeeper
 from monitor.web.sessions import Sessions
@@ -34,11 +32,8 @@ OPERATOR, VIEWER = ("anna", PASSWORD), ("victor", PASSWORD)
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    url = f"sqlite:///{tmp_path}/monitor.db"
-    migrate(url)
-    engine = open_database(url)
-    with Session(engine) as session, session.begin():
+def engine(empty: Engine) -> Engine:
+    with Session(empty) as session, session.begin():
         session.add_all([alert(FIRST, 0, "closed"), alert(SECOND, 5, "open")])
         session.add(alert(CHILD, 6, "open", parent=SECOND))
         session.add(
@@ -48,8 +43,7 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
                 score_count=9, model_id="m", settings={}, created_at=NOON, updated_at=NOON,
             )
         )  # fmt: skip
-    yield engine
-    engine.dispose()
+    return empty
 
 
 @pytest.fixture

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from uuid import UUID, uuid4
 
 import httpx
@@ -13,8 +11,6 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from monitor.alerts.models import AlertRow, DeliveryRow
-from monitor.events.schema import migrate
-from monitor.storage.database import open_database
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 FIRST, SECOND, CHILD = UUID(int=1), UUID(int=2), UUID(int=3)
@@ -37,18 +33,14 @@ def delivery(owner: UUID, state: str) -> DeliveryRow:
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    url = f"sqlite:///{tmp_path}/monitor.db"
-    migrate(url)
-    engine = open_database(url)
-    with Session(engine) as session, session.begin():
+def engine(empty: Engine) -> Engine:
+    with Session(empty) as session, session.begin():
         session.add_all([alert(FIRST, 0, "closed"), alert(SECOND, 5, "open")])
         session.add(alert(CHILD, 6, "open", parent=SECOND))
         session.flush()
         states = ("sent", "sent", "pending", "dead")
         session.add_all(delivery(SECOND, state) for state in states)
-    yield engine
-    engine.dispose()
+    return empty
 
 
 def test_the_newest_comes_first_with_what_became_of_it(client: httpx.Client) -> None:

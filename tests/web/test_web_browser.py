@@ -17,9 +17,7 @@ from sqlalchemy.orm import Session
 from monitor.clock import SystemClock
 from monitor.config import WebConfig
 from monitor.events.models import OccupancyEvent
-from monitor.events.schema import migrate
 from monitor.storage import audit
-from monitor.storage.database import open_database
 from monitor.web import WebServer, create_app
 from monitor.web.doorkeeper import Doorkeeper
 from monitor.web.sessions import Sessions
@@ -32,14 +30,12 @@ pytestmark = pytest.mark.skipif(
     CHROMIUM is None and "CI" not in os.environ, reason="there is no Chromium: make system-deps"
 )
 EVENT = event(1)
+expect.set_options(timeout=20_000)  # milliseconds: CI machines are busy
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    url = f"sqlite:///{tmp_path}/monitor.db"
-    migrate(url)
-    engine = open_database(url)
-    with Session(engine) as session, session.begin():
+def engine(empty: Engine) -> Engine:
+    with Session(empty) as session, session.begin():
         session.add_all([alert(FIRST, 0, "closed"), alert(SECOND, 5, "open")])
         session.add(
             OccupancyEvent(
@@ -49,8 +45,7 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
                 updated_at=NOON,
             )
         )  # fmt: skip
-    yield engine
-    engine.dispose()
+    return empty
 
 
 @pytest.fixture
@@ -134,4 +129,4 @@ def test_a_viewer_sees_no_buttons_and_is_shown_out_when_removed(
     expect(page.get_by_role("button", name="False alarm")).to_have_count(0)
     users = {"anna": PEOPLE["users"]["anna"]}
     keeper.reconfigure(WebConfig.model_validate({"users": users}))
-    expect(page.get_by_role("button", name="Sign in")).to_be_visible(timeout=10_000)
+    expect(page.get_by_role("button", name="Sign in")).to_be_visible()

@@ -17,9 +17,7 @@ from sqlalchemy import Engine
 
 from monitor.clock import Stamp, SystemClock
 from monitor.config import WebConfig
-from monitor.events.schema import migrate
 from monitor.storage import audit, chain
-from monitor.storage.database import open_database
 from monitor.web import WebServer, create_app
 from monitor.web.attempts import PER_ADDRESS
 from monitor.web.credentials import hash_password
@@ -40,12 +38,8 @@ class Clock:
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    url = f"sqlite:///{tmp_path}/monitor.db"
-    migrate(url)
-    engine = open_database(url)
-    yield engine
-    engine.dispose()
+def engine(empty: Engine) -> Engine:
+    return empty
 
 
 @pytest.fixture

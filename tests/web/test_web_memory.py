@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -13,9 +11,7 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
-from monitor.events.database import open_database
 from monitor.events.models import Coverage, OccupancyEvent
-from monitor.events.schema import migrate
 from monitor.messages import EndReason
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -32,12 +28,9 @@ def stay(camera: str, start: datetime, end: datetime | None) -> OccupancyEvent:
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
+def engine(empty: Engine) -> Engine:
     """Seen from noon to 18:00; occupied are the dock until 13:00 and since 17:30, and the hall."""
-    url = f"sqlite:///{tmp_path}/monitor.db"
-    migrate(url)
-    engine = open_database(url)
-    with Session(engine) as session, session.begin():
+    with Session(empty) as session, session.begin():
         for camera in ("dock", "hall"):
             session.add(
                 Coverage(
@@ -48,8 +41,7 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
         session.add(stay("dock", NOON, NOON + HOUR))
         session.add(stay("dock", NOON + 5.5 * HOUR, None))
         session.add(stay("hall", NOON + HOUR / 2, NOON + HOUR * 2 / 3))
-    yield engine
-    engine.dispose()
+    return empty
 
 
 def ask(client: httpx.Client, what: str, **parameters: Any) -> Any:
