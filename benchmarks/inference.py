@@ -27,7 +27,7 @@ import numpy as np
 import typer
 
 from monitor.cli.output import Format, FormatOption, print_rows
-from monitor.config.inference import Backend, Device, Precision
+from monitor.config.inference import Backend, Device, Engine, Precision
 from monitor.imaging.slots import Slots
 from monitor.inference.batcher import Batch
 from monitor.inference.model import DEFAULT_MODEL, ModelInfo
@@ -58,10 +58,11 @@ class Ours:
     """A worker of the pool, spoken to as the pool does."""
 
     def __init__(self, slots: Slots, model: ModelInfo, kind: str) -> None:
-        backend, precision = kind.split()
+        library, precision = kind.split()
+        backend, _, engine = library.partition("-")
         task = Task(
             model, Backend(backend), Device.CPU, Precision(precision),
-            onednn=True, self_test=False, compare_plain=False,
+            engine=Engine(engine or "openvino"), self_test=False, compare_plain=False,
         )  # fmt: skip
         self._worker = Worker(slots, task, time.monotonic())
         assert isinstance(self._worker.receive(), Ready)
@@ -190,9 +191,10 @@ def teams(model: ModelInfo, patches: np.ndarray) -> Iterator[list[Team]]:
 
 
 def kinds() -> list[str]:
-    """What our workers are measured with: both backends, and bf16 where the processor has it."""
+    """What our workers are measured with: Paddle as it is set up (OpenVINO inside) and with oneDNN,
+    ONNX Runtime, and bf16 where the processor has it."""
     bf16 = ["paddle bf16"] if "avx512_bf16" in CPUINFO.read_text() else []
-    return ["paddle fp32", "onnxruntime fp32", *bf16]
+    return ["paddle fp32", "paddle-onednn fp32", "onnxruntime fp32", *bf16]
 
 
 def measure(built: list[Team], batches: Sequence[int], rounds: int) -> list[dict[str, Any]]:

@@ -88,7 +88,7 @@ def export(
 def convert(
     *,
     model: FolderOption = DEFAULT_MODEL,
-    opset: Annotated[int, typer.Option("--opset", min=11, max=19, help="ONNX operators.")] = 13,
+    opset: Annotated[int, typer.Option("--opset", min=11, max=19, help="ONNX operators.")] = 14,
     output_format: FormatOption = Format.TABLE,
 ) -> None:
     """Add `inference.onnx` to a model folder, proven to score the same.

@@ -36,11 +36,22 @@ class Precision(StrEnum):
     BF16 = "bf16"
 
 
+class Engine(StrEnum):
+    """What Paddle Inference computes with on the CPU."""
+
+    OPENVINO = "openvino"
+    """The OpenVINO that Paddle brings along: fastest. Needs the model's `inference.pdmodel`."""
+    ONEDNN = "onednn"
+    """oneDNN operator by operator."""
+    PLAIN = "plain"
+    """Paddle's own kernels: slow, to compare with."""
+
+
 class Backend(StrEnum):
     """The library that runs the network."""
 
     PADDLE = "paddle"
-    """Paddle Inference with oneDNN; always there."""
+    """Paddle Inference; always there."""
     ONNXRUNTIME = "onnxruntime"
     """ONNX Runtime on the model's `inference.onnx`; an optional dependency."""
 
@@ -85,8 +96,9 @@ class InferenceConfig(ConfigModel):
     precision: Precision = Precision.FP32
     """fp32, or bf16 where the processor has it."""
 
-    onednn: bool = True
-    """oneDNN kernels on the CPU: about seven times faster than without."""
+    engine: Engine = Engine.OPENVINO
+    """What Paddle computes with on the CPU: openvino (onednn where the model has no
+    `inference.pdmodel` or OpenVINO does not take it), onednn, or plain (several times slower)."""
 
     self_test: bool = True
     """Score the model's golden pictures at start and refuse to run when they differ."""

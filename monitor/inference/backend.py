@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitor.config.inference import Backend, Device, Precision
+from monitor.config.inference import Backend, Device, Engine, Precision
 from monitor.inference.model import ModelInfo
 from monitor.inference.predictor import Predictor
 
@@ -15,12 +15,12 @@ def open_predictor(
     *,
     device: Device = Device.CPU,
     precision: Precision = Precision.FP32,
-    onednn: bool = True,
+    engine: Engine = Engine.OPENVINO,
     bare: bool = False,
 ) -> Predictor:
     """Load `model` into this process, one math thread; `bare` as of `PaddlePredictor`.
 
-    `device`, `precision`, `onednn` and `bare` are Paddle's alone. Raises ModelError when it cannot
+    `device`, `precision`, `engine` and `bare` are Paddle's alone. Raises ModelError when it cannot
     be loaded.
     """
     if backend is Backend.ONNXRUNTIME:
@@ -29,4 +29,4 @@ def open_predictor(
         return OnnxPredictor(model)
     from monitor.inference.predictor import PaddlePredictor
 
-    return PaddlePredictor(model, device=device, precision=precision, onednn=onednn, bare=bare)
+    return PaddlePredictor(model, device=device, precision=precision, engine=engine, bare=bare)

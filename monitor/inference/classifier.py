@@ -16,7 +16,7 @@ import structlog
 from numpy.typing import NDArray
 
 from monitor.config.camera import ViewKind
-from monitor.config.inference import Device, Precision
+from monitor.config.inference import Device, Engine, Precision
 from monitor.errors import InputError
 from monitor.imaging.jpeg import read_picture
 from monitor.imaging.views import cut
@@ -195,7 +195,7 @@ def _predictors(
         return [open_predictor(model, backend)]
     task = Task(
         model, backend, Device.CPU, Precision.FP32,
-        onednn=True, self_test=False, compare_plain=False,
+        engine=Engine.OPENVINO, self_test=False, compare_plain=False,
     )  # fmt: skip
     with ExitStack() as loading:
         remote = [RemotePredictor(task, batch_size) for _ in range(processes)]

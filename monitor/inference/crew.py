@@ -47,7 +47,7 @@ class Crew:
             backend=config.backend,
             device=config.device,
             precision=config.precision,
-            onednn=config.onednn,
+            engine=config.engine,
             self_test=config.self_test,
             compare_plain=False,
         )

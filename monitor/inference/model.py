@@ -21,13 +21,15 @@ DEFAULT_THRESHOLD: Final = 0.5
 class ModelInfo:
     """What is known of a model before it is loaded.
 
-    `program`: the graph, `inference.json` (PIR) or legacy `inference.pdmodel`; `params`: the
-    weights. `labels` name outputs 0 and 1; a score of `threshold` or more is the second label.
+    `program`: the graph, `inference.json` (PIR) or legacy `inference.pdmodel`; `legacy`: the
+    latter, if there is one, which Paddle's OpenVINO needs; `params`: the weights of either.
+    `labels` name outputs 0 and 1; a score of `threshold` or more is the second label.
     `model_id`: name and the first 12 hex digits of the weights' SHA-256.
     """
 
     folder: Path
     program: Path
+    legacy: Path | None
     params: Path
     labels: tuple[str, str]
     threshold: float
@@ -42,13 +44,15 @@ class ModelInfo:
         folder = find_model(folder)
         program = _existing(folder, "inference.json", "inference.pdmodel")
         params = _existing(folder, "inference.pdiparams")
-        if program.suffix == ".pdmodel":
-            _check_legacy(program)
+        legacy = folder / "inference.pdmodel" if (folder / "inference.pdmodel").is_file() else None
+        if legacy:
+            _check_legacy(legacy)
         card = _read_card(folder / "model.json")
         digest = hashlib.sha256(params.read_bytes()).hexdigest()[:12]
         return cls(
             folder=folder,
             program=program,
+            legacy=legacy,
             params=params,
             labels=_labels(card, folder),
             threshold=_threshold(card, folder),

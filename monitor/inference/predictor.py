@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.config.inference import Device, Precision
+from monitor.config.inference import Device, Engine, Precision
 from monitor.errors import ModelError
 from monitor.imaging.preprocess import SIDE, normalise_into
 from monitor.inference.model import ModelInfo
@@ -97,17 +97,38 @@ class PaddlePredictor(BatchPredictor):
         *,
         device: Device = Device.CPU,
         precision: Precision = Precision.FP32,
-        onednn: bool = True,
+        engine: Engine = Engine.OPENVINO,
         buckets: tuple[int, ...] = BUCKETS,
         bare: bool = False,
     ) -> None:
         """Load `model`; `bare` is for processes that never import Paddle (see `runtime`).
 
-        Raises ModelError when files are corrupt, shapes are wrong, or the device is missing.
+        Where OpenVINO cannot run it, oneDNN does; `engine` then says so. Raises ModelError when
+        files are corrupt, shapes are wrong, or the device is missing.
         """
         super().__init__(buckets)
+        self.engine = engine
+        if precision is Precision.BF16:
+            _require_bf16(device, engine)
         inference = bare_paddle() if bare and device is Device.CPU else whole_paddle()
-        config = _paddle_config(inference, model, device, precision, onednn)
+        if engine is Engine.OPENVINO:
+            if device is Device.CPU and self._opened_by_openvino(inference, model, precision):
+                return
+            self.engine = Engine.ONEDNN
+        config = _paddle_config(inference, model, device, precision, self.engine)
+        self._open(inference, config, model)
+
+    def _opened_by_openvino(self, inference: Any, model: ModelInfo, precision: Precision) -> bool:
+        config = _openvino_config(inference, model, precision)
+        if config is None:
+            return False
+        try:
+            self._open(inference, config, model)
+        except ModelError:  # the network is beyond it, or the files are damaged: oneDNN will tell
+            return False
+        return True
+
+    def _open(self, inference: Any, config: Any, model: ModelInfo) -> None:
         try:
             self._predictor = inference.create_predictor(config)
         except Exception as error:
@@ -147,13 +168,8 @@ def split(count: int, buckets: Sequence[int] = BUCKETS) -> Iterator[tuple[int, i
 
 
 def _paddle_config(
-    inference: Any, model: ModelInfo, device: Device, precision: Precision, onednn: bool
+    inference: Any, model: ModelInfo, device: Device, precision: Precision, engine: Engine
 ) -> Any:
-    if precision is Precision.BF16 and (device is Device.GPU or not onednn):
-        raise ModelError(
-            "precision bf16 needs oneDNN on the CPU",
-            remedy="set `inference.onednn: true` and `inference.device: cpu`, or precision fp32",
-        )
     config = inference.Config(str(model.program), str(model.params))
     if model.program.suffix == ".json":
         config.enable_new_ir(True)
@@ -162,10 +178,9 @@ def _paddle_config(
         _use_gpu(config)
     else:
         config.disable_gpu()
-        if onednn:
+        if engine is Engine.ONEDNN:
             config.enable_mkldnn()
             if precision is Precision.BF16:
-                check_bf16()
                 config.enable_mkldnn_bfloat16()
         else:
             config.disable_mkldnn()
@@ -174,6 +189,19 @@ def _paddle_config(
     config.enable_memory_optim()
     config.disable_glog_info()
     return config
+
+
+def _openvino_config(inference: Any, model: ModelInfo, precision: Precision) -> Any:
+    """For the whole network in Paddle's OpenVINO engine; None if model or Paddle has it not."""
+    if model.legacy is None:
+        return None
+    config = inference.Config(str(model.legacy), str(model.params))
+    config.disable_gpu()
+    config.set_cpu_math_library_num_threads(1)
+    kinds = inference.Config.Precision
+    config.enable_openvino_engine(kinds.Bfloat16 if precision is Precision.BF16 else kinds.Float32)
+    config.disable_glog_info()
+    return config if config.openvino_engine_enabled() else None
 
 
 def _use_gpu(config: Any) -> None:
@@ -187,8 +215,14 @@ def _use_gpu(config: Any) -> None:
     config.enable_use_gpu(256, 0)
 
 
-def check_bf16() -> None:
-    """Raises ModelError where the processor has no bf16: Paddle would silently compute in fp32."""
+def _require_bf16(device: Device, engine: Engine) -> None:
+    """Raises ModelError where bf16 is not to be had: Paddle would silently compute in fp32."""
+    if device is Device.GPU or engine is Engine.PLAIN:
+        raise ModelError(
+            "precision bf16 needs the CPU and its engine openvino or onednn",
+            remedy="set `inference.engine: openvino` and `inference.device: cpu`, "
+            "or precision fp32",
+        )
     flags = CPUINFO.read_text(encoding="ascii", errors="replace") if CPUINFO.exists() else ""
     if "avx512_bf16" not in flags and "amx_bf16" not in flags:
         raise ModelError(

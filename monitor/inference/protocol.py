@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from monitor.config.inference import Backend, Device, Precision
+from monitor.config.inference import Backend, Device, Engine, Precision
 from monitor.errors import MonitorError
 from monitor.inference.model import ModelInfo
 
@@ -13,15 +13,15 @@ from monitor.inference.model import ModelInfo
 class Task:
     """What a worker is told at its start.
 
-    `compare_plain`: also compare oneDNN's scores with those of the plain kernels; one worker
-    of a pool does it, once.
+    `compare_plain`: also compare the scores with those of the plain kernels; one worker of a
+    pool does it, once.
     """
 
     model: ModelInfo
     backend: Backend
     device: Device
     precision: Precision
-    onednn: bool
+    engine: Engine
     self_test: bool
     compare_plain: bool
 

@@ -2,7 +2,7 @@
 
 PaddleClas issue 3335: a demo scored all zeros without an error. Paddle issues 44567, 52336:
 oneDNN kernels gave wrong results. So scores are compared with those recorded beside the model,
-and with a second predictor that does without oneDNN.
+and with a second predictor that computes with Paddle's plain kernels.
 """
 
 from __future__ import annotations
@@ -84,14 +84,14 @@ def self_test(
                 where=str(where),
                 remedy="restore the model's files; with backend onnxruntime, convert it "
                 "again with `run_monitor.py model convert`; if all is right, Paddle computes "
-                "wrongly here: try `inference.onednn: false`",
+                "wrongly here: try `inference.engine: onednn`, or plain",
             )
 
 
 def compare(
     predictor: Predictor, plain: Predictor, golden: Golden | None, precision: Precision, where: Path
 ) -> None:
-    """Compare with `plain`, a predictor without oneDNN. Raises ModelError when they differ.
+    """Compare with `plain`, a predictor with plain kernels. Raises ModelError when they differ.
 
     Without golden pictures a synthetic one serves.
     """
@@ -103,10 +103,11 @@ def compare(
         worst = int(np.argmax(np.abs(got - expected)))
         if not abs(float(got[worst] - expected[worst])) <= tolerance:
             raise ModelError(
-                f"self-test failed: {name} scored {got[worst]:.6f}, without oneDNN "
+                f"self-test failed: {name} scored {got[worst]:.6f}, with plain kernels "
                 f"{expected[worst]:.6f} (tolerance {tolerance:g}, {precision})",
                 where=str(where),
-                remedy="set `inference.onednn: false`, and report it to PaddlePaddle",
+                remedy="set `inference.engine: onednn`, or plain if that differs too, and "
+                "report it to PaddlePaddle",
             )
 
 

@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection
 
 import numpy as np
 
+from monitor.config.inference import Engine
 from monitor.errors import MonitorError
 from monitor.imaging.slots import Slots
 from monitor.inference.backend import open_predictor
@@ -48,7 +49,7 @@ def _prepare(task: Task) -> tuple[Predictor, int]:
         task.backend,
         device=task.device,
         precision=task.precision,
-        onednn=task.onednn,
+        engine=task.engine,
         bare=True,
     )
     if not task.self_test:
@@ -56,7 +57,7 @@ def _prepare(task: Task) -> tuple[Predictor, int]:
     golden = Golden.load(task.model.folder)
     self_test(predictor, golden, task.precision, task.model.folder)
     if task.compare_plain:
-        plain = open_predictor(task.model, onednn=False, bare=True)
+        plain = open_predictor(task.model, engine=Engine.PLAIN, bare=True)
         compare(predictor, plain, golden, task.precision, task.model.folder)
     return predictor, len(golden.names) if golden else 0
 

@@ -83,7 +83,7 @@ def _kernels(info: ModelInfo, predictor: Predictor, golden: Golden | None) -> Ch
     if golden is not None and golden.names:
         name, patches = golden.names[0], golden.patches[0]
     expected, found = (float(each.run(patches)[:, 1].max()) for each in (plain, predictor))
-    return _score("oneDNN as without", name, expected, found, TOLERANCE)
+    return _score("as plain kernels", name, expected, found, TOLERANCE)
 
 
 def _official(predictor: Predictor, folder: Path) -> list[Check]:

@@ -32,6 +32,16 @@ def legacy_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_model(tmp_path_factory.mktemp("model") / "legacy", legacy=True)
 
 
+@pytest.fixture(scope="session")
+def both_programs(
+    tiny_model: Path, legacy_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The tiny model with the legacy program beside the other, as `model export` writes them."""
+    folder = copy_model(tiny_model, tmp_path_factory.mktemp("model") / "both")
+    (folder / "inference.pdmodel").write_bytes((legacy_model / "inference.pdmodel").read_bytes())
+    return folder
+
+
 def copy_model(source: Path, target: Path) -> Path:
     target.mkdir(parents=True, exist_ok=True)
     for file in source.iterdir():

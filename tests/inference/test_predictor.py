@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from monitor.config.inference import Device, InferenceConfig, Precision
+from monitor.config.inference import Device, Engine, InferenceConfig, Precision
 from monitor.errors import ModelError
 from monitor.inference import predictor as predictor_module
 from monitor.inference.backend import Backend, open_predictor
@@ -30,9 +31,10 @@ def test_batches_are_split_into_buckets_without_padding(count: int) -> None:
     assert {size for _, size in parts} <= set(BUCKETS)
 
 
-@pytest.mark.parametrize("onednn", [True, False])
-def test_paddle_scores_each_patch_in_its_place(tiny_model: Path, onednn: bool) -> None:
-    predictor = PaddlePredictor(ModelInfo.load(tiny_model), onednn=onednn)
+@pytest.mark.parametrize("engine", Engine)
+def test_paddle_scores_each_patch_in_its_place(both_programs: Path, engine: Engine) -> None:
+    predictor = PaddlePredictor(ModelInfo.load(both_programs), engine=engine)
+    assert predictor.engine is engine
     reds = np.arange(0, 255, 17)
     scores = predictor.run(patches_of(*reds))
     assert scores.dtype == np.float32
@@ -40,6 +42,27 @@ def test_paddle_scores_each_patch_in_its_place(tiny_model: Path, onednn: bool) -
     np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-3)
     np.testing.assert_array_equal(predictor.run([patches_of(17)[0]])[0], scores[1])
     assert predictor.run(patches_of()).shape == (0, 2)
+
+
+def test_without_the_program_for_openvino_onednn_computes(tiny_model: Path) -> None:
+    predictor = PaddlePredictor(ModelInfo.load(tiny_model), engine=Engine.OPENVINO)
+    assert predictor.engine is Engine.ONEDNN
+
+
+def test_what_openvino_fails_on_onednn_computes(
+    both_programs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = predictor_module.whole_paddle().create_predictor
+
+    def fail(config: Any) -> Any:
+        if config.openvino_engine_enabled():
+            raise RuntimeError("an operator is unknown")
+        return create(config)
+
+    monkeypatch.setattr(predictor_module.whole_paddle(), "create_predictor", fail)
+    predictor = PaddlePredictor(ModelInfo.load(both_programs))
+    assert predictor.engine is Engine.ONEDNN
+    assert predictor.run(patches_of(51))[0, 1] == pytest.approx(0.2, abs=1e-3)
 
 
 def test_legacy_models_load(legacy_model: Path) -> None:
@@ -125,8 +148,8 @@ def test_devices_and_precisions_that_are_not_there(
     model = ModelInfo.load(tiny_model)
     with pytest.raises(ModelError, match="device gpu is asked for"):
         PaddlePredictor(model, device=Device.GPU)
-    with pytest.raises(ModelError, match="bf16 needs oneDNN"):
-        PaddlePredictor(model, precision=Precision.BF16, onednn=False)
+    with pytest.raises(ModelError, match="bf16 needs the CPU"):
+        PaddlePredictor(model, precision=Precision.BF16, engine=Engine.PLAIN)
     cpu = tmp_path / "cpuinfo"
     cpu.write_text("flags: sse avx2")
     monkeypatch.setattr(predictor_module, "CPUINFO", cpu)
@@ -165,7 +188,7 @@ def test_golden_scores(someone: float, precision: Precision, passes: bool) -> No
         return
     with pytest.raises(ModelError, match=r"a\.jpg scored"):
         self_test(Fixed(someone), GOLDEN, precision, Path("m"))
-    with pytest.raises(ModelError, match=r"without oneDNN 0\.25"):
+    with pytest.raises(ModelError, match=r"with plain kernels 0\.25"):
         compare(Fixed(someone), Fixed(0.25), GOLDEN, precision, Path("m"))
 
 

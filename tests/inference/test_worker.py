@@ -13,7 +13,7 @@ import numpy as np
 import paddle  # before any worker code: this process must have the whole of it
 import pytest
 
-from monitor.config.inference import Backend, Device, Precision
+from monitor.config.inference import Backend, Device, Engine, Precision
 from monitor.errors import ModelError
 from monitor.imaging.slots import Slots
 from monitor.inference.model import ModelInfo
@@ -34,7 +34,7 @@ def slots() -> Iterator[Slots]:
 def task(model: ModelInfo) -> Task:
     return Task(
         model, Backend.PADDLE, Device.CPU, Precision.FP32,
-        onednn=True, self_test=True, compare_plain=True,
+        engine=Engine.OPENVINO, self_test=True, compare_plain=True,
     )  # fmt: skip
 
 

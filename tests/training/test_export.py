@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from monitor.cli.model import app
-from monitor.config.inference import Precision
+from monitor.config.inference import Engine, Precision
 from monitor.errors import InputError, ModelError, UsageError
 from monitor.inference.model import ModelInfo
 from monitor.inference.predictor import PaddlePredictor
@@ -39,9 +39,8 @@ def test_folder_holds_card_and_golden_scores(exported: Path) -> None:
     card = json.loads((exported / "model.json").read_text())
     assert card["labels"] == ["nobody", "someone"]
     assert card["thresholds"]["default"] == 0.5
-    assert card["files"] == {
-        name: sha256_of(exported / name) for name in ("inference.json", "inference.pdiparams")
-    }
+    files = ("inference.json", "inference.pdmodel", "inference.pdiparams")
+    assert card["files"] == {name: sha256_of(exported / name) for name in files}
     golden = Golden.load(exported)
     assert golden is not None
     assert golden.names == ("p0.png", "p1.png")
@@ -235,3 +234,11 @@ def test_the_commands_export_and_convert(
     assert result.stdout.splitlines()[0] == "file,max_difference,patches"
     assert "Paddle2ONNX" not in capfd.readouterr().out
     assert CliRunner().invoke(app, ["verify", "--model", str(output)]).exit_code == 0
+
+
+def test_both_programs_score_the_same(exported: Path) -> None:
+    patches = sample_patches(5, seed=3)
+    by_openvino = PaddlePredictor(ModelInfo.load(exported))
+    by_onednn = PaddlePredictor(ModelInfo.load(exported), engine=Engine.ONEDNN)
+    assert by_openvino.engine is Engine.OPENVINO
+    np.testing.assert_allclose(by_openvino.run(patches), by_onednn.run(patches), atol=1e-5)
