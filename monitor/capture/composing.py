@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from zlib import crc32
 
 from av.video.frame import VideoFrame
@@ -85,8 +84,3 @@ def shrink(picture: Picture, max_side: int) -> Picture:
     if scale >= 1.0:
         return picture
     return stretch(picture, max(1, round(width * scale)), max(1, round(height * scale)))
-
-
-def seconds_of(pts: int | None, time_base: Fraction | None) -> float | None:
-    """A time stamp in seconds, None if there is none."""
-    return None if pts is None or time_base is None else float(pts * time_base)

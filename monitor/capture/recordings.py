@@ -13,7 +13,7 @@ import av
 import av.error
 from av.video.stream import VideoStream
 
-from monitor.capture.composing import Composer, seconds_of
+from monitor.capture.composing import Composer
 from monitor.capture.decoding import Decoder
 from monitor.capture.economy import Economy, Pick
 from monitor.capture.failures import explain
@@ -87,7 +87,7 @@ class Recording:
         before = 0.0
         with _readable(self._path) as source:
             for pick, packet_time in self._picks(source):
-                pts = seconds_of(pick.picture.pts, pick.picture.time_base)
+                pts = source.seconds(pick.picture.pts)
                 seconds = timeline.advance(pts, packet_time - before)
                 before = packet_time
                 if pick.wanted and sampler.due(seconds):
@@ -126,8 +126,7 @@ class Recording:
             if joined is not None:
                 continue
             if packet.size:
-                dts = seconds_of(packet.dts, packet.time_base)
-                self.position_s = timeline.advance(dts, step)
+                self.position_s = timeline.advance(source.seconds(packet.dts), step)
             yield from assembler.units(packet, self.position_s, self._clock.at(self.position_s))
 
 
@@ -193,5 +192,5 @@ def _counted_duration(source: OpenSource) -> float:
     last = 0.0
     for packet in source.container.demux(source.stream):
         if packet.size:
-            last = timeline.advance(seconds_of(packet.dts, packet.time_base), step)
+            last = timeline.advance(source.seconds(packet.dts), step)
     return last + step
