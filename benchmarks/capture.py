@@ -2,14 +2,19 @@
 
     python -m benchmarks.capture                         composed footage, about 15 minutes
     python -m benchmarks.capture --scenes mixed-crf      one clip
-    python -m benchmarks.capture yard.mp4 --truth …      people's own clips as well
+    python -m benchmarks.capture --rtsp                  the same clips from a real RTSP server
+    python -m benchmarks.capture FOLDER --scenes         people's own clips only
 
 Footage is encoded as IP cameras do: H.264 without B-frames, with sensor noise, at constant
 quality (keyframe every second), constant bit rate (2 s), and with rare keyframes (4 s). For each
 clip the events of `decode: all` and `decode: adaptive` come from a replay with the model; then
-every way of reading is timed in turn, round by round, on nothing but processor time: user and
-system of this process and its children. Scoring is not part of it. `ours` looks closely
-exactly when presence asked for it in the replay.
+every way of reading (`benchmarks/reading.py`) is timed on nothing but processor time: user and
+system of its process and children. Scoring is not part of it. `ours` looks closely exactly when
+presence asked for it in the replay. Files are read in turn, round by round; streams by all ways
+at once, each in a process of its own and from the clip's beginning, once.
+
+Events are the same if there are as many, onsets lie within a keyframe interval, at most two
+seconds, and ends within `max_blind` (each and a sampling step).
 
 `--stand-in` scores by how far a picture differs from the first one instead of by the model: for
 composed footage, whose first picture is empty, and for figures that do not depend on the model.
@@ -23,29 +28,39 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
-import subprocess
+import struct
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 import av
 import cv2
 import numpy as np
+from av.bitstream import BitStreamFilterContext
 from numpy.typing import NDArray
 
+from benchmarks.reading import (
+    BLIND,
+    CLOCK,
+    STEP,
+    Attended,
+    Notes,
+    Way,
+    camera,
+    cpu_of,
+    read_file,
+    spent,
+    start,
+)
 from monitor import replay
-from monitor.capture import Recording, read_recording
-from monitor.capture.composing import Composer, seconds_of
+from monitor.capture.composing import Composer
 from monitor.capture.converting import Converter, halvings
 from monitor.clock import Clock, MediaClock
 from monitor.config import CameraConfig, DecodePolicy, InferenceConfig
@@ -57,16 +72,18 @@ from monitor.replay import Replayer, ReplayEvent
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
+sys.path.insert(0, str(ROOT / "tests"))
 from make_demo import Clip, compose  # noqa: E402
+from rtsp_server.process import Clip as Served  # type: ignore[import-not-found]  # noqa: E402
+from rtsp_server.process import RtspServer, missing  # noqa: E402
 
 Image = NDArray[np.uint8]
-FPS = 5
+VIDEOS = (".mp4", ".mkv", ".avi", ".ts", ".mov")
 SCENES = {
     "idle": (),
     "mixed": ((8.0, 14.0), (38.0, 44.0)),
     "busy": ((2.0, 12.0), (16.0, 27.0), (30.0, 34.0), (38.0, 48.0), (51.0, 58.0)),
 }
-CLOCK = MediaClock(datetime(2000, 1, 1, tzinfo=UTC))
 
 
 @dataclass(frozen=True)
@@ -97,19 +114,25 @@ class Cost:
 
 @dataclass
 class Result:
-    """One clip. `same_events`: as many, onsets and ends within a group or `max_blind`."""
+    """One clip.
+
+    `events`: first and last second of each, by policy. `onset_delays_s`: those of `adaptive`
+    behind those of `all`; `allowed_delay_s`: how late one may be.
+    """
 
     clip: str
     seconds: float
     occupied_share: float
-    events_all: int
-    events_adaptive: int
+    keyframe_every_s: float
+    events: dict[str, list[tuple[float, float]]]
+    onset_delays_s: list[float]
+    allowed_delay_s: float
     same_events: bool
-    worst_onset_delay_s: float
     decoded_share: float
     dense_share: float
     costs: dict[str, Cost] = field(default_factory=dict)
     times_ffmpeg: float = 0.0
+    same_events_and_five_times_ffmpeg: bool = False
 
 
 class StandIn:
@@ -142,26 +165,6 @@ class StandIn:
         value = 1 / (1 + float(np.exp(np.clip(6.0 - differs, -30, 30))))
         at = self._clock.now()
         self._on_score(Score(frame.camera, frame.cuts[0].zone, value, frame, at))
-
-
-class Attended(Recording):
-    """A recording that notes when presence asked for a closer look, or repeats such notes."""
-
-    def __init__(self, *args: Any, notes: list[tuple[int, bool]] | None = None) -> None:
-        super().__init__(*args)
-        self.notes: list[tuple[int, bool]] = notes or []
-
-    def attend(self, dense: bool) -> None:
-        self.notes.append((self.sampled, dense))
-        super().attend(dense)
-
-    def repeat(self) -> Iterator[None]:
-        """Read it again, asking at the same frames; yields at each frame."""
-        wanted = dict(self.notes)
-        for _ in self:
-            if self.sampled in wanted:
-                super().attend(wanted[self.sampled])
-            yield None
 
 
 def encode(frames: Iterator[Image], fps: float, how: Encoding, height: int, target: Path) -> None:
@@ -217,52 +220,7 @@ def frame_rate(path: Path) -> float:
         return float(container.streams.video[0].average_rate or 25)
 
 
-def by_opencv(path: Path) -> None:
-    """`VideoCapture` as most programs use it: grab all, retrieve five a second."""
-    capture = cv2.VideoCapture(str(path))
-    every = (capture.get(cv2.CAP_PROP_FPS) or 25.0) / FPS
-    due, index = 0.0, 0
-    while capture.grab():
-        if index >= due:
-            due += every
-            _, image = capture.retrieve()
-            cv2.resize(image, (224, 224))
-        index += 1
-
-
-def by_ffmpeg(path: Path) -> None:
-    """A child process that writes five raw frames a second, which are read and turned to RGB."""
-    import imageio_ffmpeg
-
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        width, height = stream.width, stream.height
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-threads", "1"]
-    command += ["-i", str(path), "-an", "-vf", f"fps={FPS}", "-pix_fmt", "yuv420p"]
-    command += ["-f", "rawvideo", "-"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
-        assert child.stdout is not None
-        while len(data := child.stdout.read(width * height * 3 // 2)):
-            planes = np.frombuffer(data, np.uint8).reshape(height * 3 // 2, width)
-            cv2.resize(cv2.cvtColor(planes, cv2.COLOR_YUV2RGB_I420), (224, 224))
-
-
-def camera(decode: DecodePolicy) -> CameraConfig:
-    """The defaults of the product."""
-    return CameraConfig.model_validate({"source": {"url": "-"}, "decode": decode})
-
-
-def cpu_of(work: Callable[[], object]) -> float:
-    """Processor seconds of this process, all threads, and of the children it waited for."""
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    begin = time.process_time()
-    work()
-    spent = time.process_time() - begin
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return spent + after.ru_utime + after.ru_stime - children.ru_utime - children.ru_stime
-
-
-def replayed(replayer: Replayer, path: Path) -> tuple[Attended, list[list[ReplayEvent]], Result]:
+def replayed(replayer: Replayer, path: Path) -> tuple[Notes, Result]:
     """The events of both policies, and the closer looks that presence asked for."""
     made: list[Attended] = []
 
@@ -275,59 +233,91 @@ def replayed(replayer: Replayer, path: Path) -> tuple[Attended, list[list[Replay
     with mock.patch.object(replay, "read_recording", attended):
         full = replayer.run(path, "camera", camera(DecodePolicy.ALL))
         ours = replayer.run(path, "camera", camera(DecodePolicy.ADAPTIVE))
-    events = [list(full.events), list(ours.events)]
-    allowed = max(2.0, keyframe_distance(path)) + 0.3
-    pairs = list(zip(*events, strict=False))
-    late = [abs(b.start_s - a.start_s) for a, b in pairs]
+    group = keyframe_distance(path)
+    late = min(BLIND, group or BLIND) + STEP
+    pairs = list(zip(full.events, ours.events, strict=False))
+    onsets = [round(b.start_s - a.start_s, 2) for a, b in pairs]
     ends = [abs(b.end_s - a.end_s) for a, b in pairs]
-    same = len(events[0]) == len(events[1]) and all(each <= allowed for each in late + ends)
-    return (
-        made[1],
-        events,
-        Result(
-            clip=path.stem,
-            seconds=full.duration_s,
-            occupied_share=sum(e.end_s - e.start_s for e in full.events) / full.duration_s,
-            events_all=len(events[0]),
-            events_adaptive=len(events[1]),
-            same_events=same,
-            worst_onset_delay_s=round(max(late, default=0.0), 2),
-            decoded_share=round(ours.frames_decoded / full.frames_decoded, 3),
-            dense_share=round(ours.frames_scored / full.frames_scored, 3),
-        ),
+    same = len(full.events) == len(ours.events)
+    same = same and all(abs(each) <= late for each in onsets)
+    return made[1].notes, Result(
+        clip=path.stem,
+        seconds=full.duration_s,
+        occupied_share=round(sum(e.end_s - e.start_s for e in full.events) / full.duration_s, 3),
+        keyframe_every_s=round(group, 2),
+        events={"all": _spans(full.events), "adaptive": _spans(ours.events)},
+        onset_delays_s=onsets,
+        allowed_delay_s=round(late, 2),
+        same_events=same and all(each <= BLIND + STEP for each in ends),
+        decoded_share=round(ours.frames_decoded / full.frames_decoded, 3),
+        dense_share=round(ours.frames_scored / full.frames_scored, 3),
     )
+
+
+def _spans(events: Sequence[ReplayEvent]) -> list[tuple[float, float]]:
+    return [(round(event.start_s, 2), round(event.end_s, 2)) for event in events]
 
 
 def keyframe_distance(path: Path) -> float:
     """Seconds between the first two keyframes."""
     with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        keys = [packet for packet in container.demux(stream) if packet.is_keyframe]
-        times = [seconds_of(packet.pts, packet.time_base) or 0.0 for packet in keys]
-    return times[1] - times[0] if len(times) > 1 else 0.0
+        packets = container.demux(container.streams.video[0])
+        keys = [
+            packet.pts * packet.time_base
+            for packet in packets
+            if packet.is_keyframe and packet.pts is not None
+        ]
+    return float(keys[1] - keys[0]) if len(keys) > 1 else 0.0
 
 
-def measure(replayer: Replayer, path: Path, rounds: int) -> Result:
-    """Events first, then the costs, all ways in turn."""
-    ours, _, result = replayed(replayer, path)
-    full = read_recording(path, "camera", camera(DecodePolicy.ALL), clock=CLOCK, max_side=1280)
-    ways: dict[str, Callable[[], object]] = {
-        "opencv": lambda: by_opencv(path),
-        "ffmpeg_pipe": lambda: by_ffmpeg(path),
-        "decode_all": lambda: sum(1 for _ in full),
-        "ours": lambda: sum(1 for _ in ours.repeat()),
+def measure(replayer: Replayer, path: Path, options: argparse.Namespace) -> Result:
+    """Events first, then the costs."""
+    notes, result = replayed(replayer, path)
+    if options.rtsp:
+        costs = by_rtsp(path, notes, result.seconds)
+    else:
+        costs = by_file(path, notes, result.seconds, options.rounds)
+    result.costs = {
+        way: Cost(round(each, 2), round(1000 / each, 1) if each else 0.0)
+        for way, each in costs.items()
     }
-    spent: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(rounds):
-        for name, work in ways.items():
-            spent[name].append(cpu_of(work))
-    for name, seconds in spent.items():
-        middle = statistics.median(seconds)
-        per_second = 1000 * middle / result.seconds
-        result.costs[name] = Cost(round(per_second, 2), round(result.seconds / middle, 1))
-    ffmpeg, own = result.costs["ffmpeg_pipe"], result.costs["ours"]
-    result.times_ffmpeg = round(ffmpeg.ms_per_second / own.ms_per_second, 2)
+    if own := costs[Way.OURS]:
+        result.times_ffmpeg = round(costs[Way.FFMPEG] / own, 2)
+    result.same_events_and_five_times_ffmpeg = result.same_events and result.times_ffmpeg >= 5.0
     return result
+
+
+def by_file(path: Path, notes: Notes, seconds: float, rounds: int) -> dict[Way, float]:
+    """Processor milliseconds a stream second: all ways in turn, the middle of all rounds."""
+    spent: dict[Way, list[float]] = {way: [] for way in Way}
+    for _ in range(rounds):
+        for way in Way:
+            spent[way].append(cpu_of(partial(read_file, way, path, notes)))
+    return {way: 1000 * statistics.median(each) / seconds for way, each in spent.items()}
+
+
+def by_rtsp(path: Path, notes: Notes, seconds: float) -> dict[Way, float]:
+    """The same of a live stream, all ways at once."""
+    units = access_units(path)
+    served = Served(units, fps=frame_rate(path))
+    server = RtspServer({way.value: served for way in Way})
+    try:
+        children = {way: start(way, server.url(way.value), notes, seconds) for way in Way}
+        return {way: 1000 * spent(child) / seconds for way, child in children.items()}
+    finally:
+        server.kill()
+
+
+def access_units(path: Path) -> Path:
+    """The clip as the RTSP server wants it: byte streams, each behind its length."""
+    target = path.with_suffix(".au")
+    with av.open(str(path)) as container, target.open("wb") as file:
+        stream = container.streams.video[0]
+        to_bytes = BitStreamFilterContext("h264_mp4toannexb", stream)
+        for packet in container.demux(stream):
+            for unit in to_bytes.filter(packet if packet.size else None):
+                file.write(struct.pack(">I", unit.size) + bytes(unit))
+    return target
 
 
 def parity(path: Path, model: Path) -> dict[str, float]:
@@ -398,29 +388,40 @@ def clips(options: argparse.Namespace, folder: Path) -> Iterator[Path]:
         target = folder / f"{scene}-{encoding}.mp4"
         encode(source, options.fps, ENCODINGS[encoding], options.height, target)
         yield target
-    for path in options.clips:
-        for encoding in ("crf", "cbr"):
+    for path in videos(options.clips):
+        for encoding in options.encodings:
             target = folder / f"{path.stem}-{encoding}.mp4"
             rate = frame_rate(path)
             encode(pictures(path), rate, ENCODINGS[encoding], options.height, target)
             yield target
 
 
+def videos(paths: Sequence[Path]) -> Iterator[Path]:
+    """Those files, and the videos in those folders."""
+    for path in paths:
+        inside = sorted(path.iterdir()) if path.is_dir() else [path]
+        yield from (each for each in inside if each == path or each.suffix.lower() in VIDEOS)
+
+
 def main() -> None:
     """Parse, encode, measure, print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
-    parser.add_argument("clips", nargs="*", type=Path, help="own clips, re-encoded as well")
+    parser.add_argument("clips", nargs="*", type=Path, help="own clips or folders")
     parser.add_argument("--model", type=Path, default=ROOT / "models/person_exists")
     parser.add_argument("--height", type=int, default=1080)
     parser.add_argument("--fps", type=float, default=25.0, help="of composed footage")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--stand-in", action="store_true", help="do without the model")
     parser.add_argument("--scenes", nargs="*", default=SHOWN, help="scene-encoding; default: all")
+    parser.add_argument("--encodings", nargs="*", default=["crf", "cbr"], choices=ENCODINGS)
+    parser.add_argument("--rtsp", action="store_true", help="read from an RTSP server")
     parser.add_argument("--seconds", type=float, default=60.0, help="length of a scene")
     parser.add_argument("--parity", action="store_true", help="also compare the scores")
     parser.add_argument("--output", type=Path)
     parser.add_argument("--plot", type=Path)
     options = parser.parse_args()
+    if options.rtsp and (why := missing()):
+        parser.error(why)
     cv2.setNumThreads(1)
     results, parities = [], {}
     inference = InferenceConfig(model=options.model, workers=1, max_wait=0.0)
@@ -430,13 +431,14 @@ def main() -> None:
             stack.enter_context(mock.patch.object(replay, "InferencePool", StandIn))
         replayer = stack.enter_context(Replayer(inference))
         for path in clips(options, Path(folder)):
-            results.append(measure(replayer, path, options.rounds))
+            results.append(measure(replayer, path, options))
             print(json.dumps(asdict(results[-1])), file=sys.stderr, flush=True)
             if options.parity:
                 parities[path.stem] = parity(path, options.model)
     report = {
         "height": options.height,
         "fps": options.fps,
+        "read_from": "rtsp" if options.rtsp else "files",
         "scored_by": "stand-in" if options.stand_in else str(options.model.name),
         "compose_1080p_ms": compose_cost(),
         "clips": [asdict(result) for result in results],
