@@ -8,6 +8,7 @@ sizes, because oneDNN keeps compiled kernels and buffers for every shape it has 
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -122,10 +123,13 @@ class PaddlePredictor(BatchPredictor):
         config = _openvino_config(inference, model, precision)
         if config is None:
             return False
-        try:
-            self._open(inference, config, model)
-        except ModelError:  # the network is beyond it, or the files are damaged: oneDNN will tell
-            return False
+        # It keeps what it compiled in a folder, by default `__cache__` wherever the process is.
+        with tempfile.TemporaryDirectory(prefix="presence-openvino-") as folder:
+            config.set_optim_cache_dir(folder)
+            try:
+                self._open(inference, config, model)
+            except ModelError:  # the network is beyond it, or files are damaged: oneDNN will tell
+                return False
         return True
 
     def _open(self, inference: Any, config: Any, model: ModelInfo) -> None:
