@@ -33,11 +33,14 @@ from monitor.messages import Light
 from monitor.presence.likeness import Grid, Luma, motion
 from monitor.presence.stillness import LEAST, Stillness, largest
 
-GAIN, LOSS = 4.0, 3.0
+GAIN, LOSS = 4.5, 3.0
 """Log-odds that a change can add at most, and that the lack of any takes off."""
 
-SPREADS, LEAST_SPREAD, PRIOR_SPREAD = 2.0, 0.35, 0.6
-"""Spreads above the level from which a score is a rise; the least spread; that of a new level."""
+SPREADS, SLOPE = 1.5, 1.5
+"""Spreads above the level from which a score is a rise, and log-odds for each one beyond."""
+
+LEAST_SPREAD, PRIOR_SPREAD = 0.35, 0.6
+"""The least spread, and that of a new level."""
 
 KNOWN_AFTER = 15.0
 """Seconds for which an empty zone must have been seen to be known."""
@@ -80,8 +83,8 @@ class Empty:
         return self.seconds >= KNOWN_AFTER
 
     def rise(self, odds: float) -> float:
-        """By how many spreads a score lies above what is usual here."""
-        return max((odds - self.level) / self.spread - SPREADS, 0.0)
+        """What a score that lies so far above the level adds at most, in log-odds."""
+        return SLOPE * max((odds - self.level) / self.spread - SPREADS, 0.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from monitor.clock import Stamp
 from monitor.events.history import ScoreHistory
-from monitor.presence.arrival import GAIN, SPREADS, Evidence
+from monitor.presence.arrival import GAIN, SLOPE, SPREADS, Evidence
 from monitor.presence.metrics import Span
 from monitor.presence.sense import Sensed
 
@@ -128,7 +128,7 @@ def odds_of(score: Numbers) -> Numbers:
 
 def rise(odds: Numbers, level: float, spread: float) -> Numbers:
     """As `monitor.presence.arrival.Empty.rise`, for many at once."""
-    return np.asarray(np.maximum((odds - level) / spread - SPREADS, 0.0))
+    return np.asarray(SLOPE * np.maximum((odds - level) / spread - SPREADS, 0.0))
 
 
 def logistic(odds: Numbers) -> Numbers:
