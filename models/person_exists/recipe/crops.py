@@ -375,7 +375,7 @@ def camera_look(image: Image, rng: np.random.Generator) -> Image:
         image = cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)
         image = cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
     out = image.astype(np.float32)
-    out = _night(out, rng) if rng.random() < NIGHT else _colours(out, rng)
+    out = _night(out, rng) if rng.random() < NIGHT else colours(out, rng)
     if rng.random() < 0.15:
         out = _blurred(out, rng)
     if rng.random() < 0.2:
@@ -400,7 +400,7 @@ def _night(out: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.flo
     return np.repeat(dark, 3, 2)
 
 
-def _colours(out: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+def colours(out: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
     if rng.random() < 0.7:
         out = (out - 128) * rng.uniform(0.65, 1.4) + 128 + rng.uniform(-35, 35)
     kind = rng.random()

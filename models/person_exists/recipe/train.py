@@ -133,8 +133,10 @@ class Run:
     waiting for each other (Hogwild): on a busy machine that is faster than threads.
     """
 
-    def __init__(self, args: argparse.Namespace, net: nn.Module) -> None:
+    def __init__(self, args: argparse.Namespace, net: nn.Module, *, batched: bool = False) -> None:
+        """`batched`: the crops come in batches already."""
         self.args, self.net = args, net.to(memory_format=torch.channels_last)
+        self.batch = None if batched else args.batch
         self.average = Average(net, args.keep)
         self.passed, self.seen = multiprocessing.Value("d", 0.0), multiprocessing.Value("q", 0)
         state = torch.load(args.out) if args.out.exists() else None
@@ -183,7 +185,7 @@ class Run:
                 return
 
     def loader(self, crops: Dataset) -> DataLoader:  # type: ignore[type-arg]
-        return DataLoader(crops, self.args.batch, num_workers=1, prefetch_factor=4)
+        return DataLoader(crops, self.batch, num_workers=1, prefetch_factor=4)
 
     def go(
         self,
