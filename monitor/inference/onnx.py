@@ -46,6 +46,13 @@ class OnnxPredictor(BatchPredictor):
                 where=str(path),
                 remedy="convert the model again with `run_monitor.py model convert`",
             ) from error
+        of = self._session.get_modelmeta().custom_metadata_map.get("model_id", model.model_id)
+        if of.rpartition("-")[2] != model.model_id.rpartition("-")[2]:
+            raise ModelError(
+                f"inference.onnx is of other weights: {of} instead of {model.model_id}",
+                where=str(path),
+                remedy="convert the model again with `run_monitor.py model convert`",
+            )
         self._input_name = self._session.get_inputs()[0].name
         self._check(path)
 

@@ -227,6 +227,22 @@ def test_onnx_runtime_needs_its_file(tiny_model: Path, onnx_model: Path) -> None
         open_predictor(ModelInfo.load(onnx_model), Backend.ONNXRUNTIME)
 
 
+@pytest.mark.parametrize("same", [True, False])
+def test_onnx_runtime_refuses_a_file_of_other_weights(onnx_model: Path, same: bool) -> None:
+    import onnx
+
+    model = ModelInfo.load(onnx_model)
+    file = onnx.load(str(onnx_model / "inference.onnx"))
+    digest = model.model_id.rpartition("-")[2] if same else "0123456789ab"
+    file.metadata_props.add(key="model_id", value=f"formerly-{digest}")
+    onnx.save(file, str(onnx_model / "inference.onnx"))
+    if same:
+        open_predictor(model, Backend.ONNXRUNTIME)
+        return
+    with pytest.raises(ModelError, match=r"other weights: formerly-0123456789ab"):
+        open_predictor(model, Backend.ONNXRUNTIME)
+
+
 def test_onnx_runtime_is_optional(onnx_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
     with pytest.raises(ModelError, match="ONNX Runtime is not installed"):
