@@ -133,8 +133,8 @@ def variant(picture: Picture, rng: np.random.Generator, *, infrared: bool) -> Pi
         y, x = np.mgrid[-1 : 1 : grey.shape[0] * 1j, -1 : 1 : grey.shape[1] * 1j]
         grey = (grey * 0.75 + 25.0) * (1.0 - 0.3 * (x**2 + y**2) / 2)
         seen = np.repeat(grey[..., None], 3, axis=2).astype(np.float32)
-    noise = rng.normal(0.0, 8.0 if infrared else 3.0, (*seen.shape[:2], 1 if infrared else 3))
-    seen = seen * rng.normal(1.0, 0.04) + noise.astype(np.float32)
+    noise = rng.standard_normal((*seen.shape[:2], 1 if infrared else 3), np.float32)
+    seen = seen * np.float32(rng.normal(1.0, 0.04)) + noise * np.float32(8.0 if infrared else 3.0)
     bgr = np.clip(seen, 0, 255).astype(np.uint8)[..., ::-1]
     _, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 75])
     decoded = np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR), np.uint8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from monitor.review.explain import (
 from monitor.review.explain_plot import draw
 from monitor.review.patch import apply_patch, merged_config, patch_of, to_yaml
 from monitor.review.simulate import simulate
-from monitor.review.trace import RECORDED, Trace
+from monitor.review.trace import BLIND, HELD_ENTRIES, HELD_EXITS, RECORDED, Trace
 
 HERE = PresenceConfig(smoothing=0.0)
 
@@ -49,7 +50,7 @@ def test_the_story_of_a_visit() -> None:
         (15.4, "the average 0.900 reaches enter_threshold 0.7"),
         (15.4, "highest score 0.900; mean of 45"),
         (16.0, "confirmed"),
-        (19.4, "1 times the average fell below exit_threshold 0.4"),
+        (19.4, "once the average fell below exit_threshold 0.4"),
         (24.2, "last evidence; the event ends here"),
         (24.4, "the average 0.100 falls below exit_threshold 0.4"),
         (29.4, "confirmed"),
@@ -77,14 +78,14 @@ def test_a_run_that_tells_something_else_says_so() -> None:
 
 def test_the_parts_of_what_a_faint_score_counts_for_are_told() -> None:
     faint = made((10.0, 0.02), (5.0, 0.4), (20.0, 0.02))
-    noted = Evidence(odds=-0.4, gain=4.0, level=-3.9, spread=0.5, changed=0.05)
+    noted = Evidence(odds=-0.4, gain=4.5, level=-3.9, spread=0.5, changed=0.05)
     trace = faint.gained(noted, 10.0, 15.0)
     [event] = found_events(trace, HERE)
     found = explain(trace, HERE, event)
     assert found.agrees
     assert not found_events(faint, HERE)
     [weighed] = [line.text for line in found.lines if "counts for" in line.text]
-    assert "score 0.400 counts for 0.97" in weighed
+    assert "score 0.400 counts for 0.98" in weighed
     assert "7.0 spreads above the empty zone's -3.90 (spread 0.50)" in weighed
     assert "5.0% of the picture" in weighed
     assert faint.part(0.0, 5.0).counted is None
@@ -92,7 +93,7 @@ def test_the_parts_of_what_a_faint_score_counts_for_are_told() -> None:
 
 
 def test_what_a_stored_event_noted_of_its_evidence() -> None:
-    noted = Evidence(odds=-0.4, gain=4.0, level=-3.9, spread=0.5, changed=0.05)
+    noted = Evidence(odds=-0.4, gain=4.5, level=-3.9, spread=0.5, changed=0.05)
     stored = {**HERE.model_dump(mode="json"), WEIGHED: noted.noted()}
     assert noted_evidence(stored) == noted
     assert settings_in_force(stored) == HERE
@@ -153,6 +154,28 @@ def test_a_patch_goes_into_the_file_and_nothing_else_changes(
     apply_patch(file, zoned)
     assert merged_config(file, {}).cameras["yard"].zones["gate"].presence.enter_threshold == 0.9
     assert "# why" in to_yaml(patch, "why")
+
+
+def test_what_guards_held_back_is_said_and_waited_for() -> None:
+    lit = np.where((VISIT.at >= 15.0) & (VISIT.at < 18.0), HELD_ENTRIES | HELD_EXITS, 0)
+    trace = replace(VISIT, sight=lit.astype(np.uint8))
+    [event] = simulate(trace, HERE)
+    assert event.confirmed == pytest.approx(18.0)
+    found = explain(trace, HERE, event)
+    assert found.agrees
+    said = [line.text for line in found.lines]
+    assert "scene guards, for 2.8 s: entries and exits are not confirmed" in said
+    [confirmed] = [line.at for line in found.lines if line.text.startswith("confirmed: 1")]
+    assert confirmed == pytest.approx(18.0)
+
+
+def test_a_blind_camera_says_so() -> None:
+    covered = np.where(VISIT.at >= 17.0, BLIND | HELD_EXITS, 0).astype(np.uint8)
+    trace = replace(VISIT, sight=covered)
+    [event] = simulate(trace, HERE)
+    found = explain(trace, HERE, event)
+    assert found.closed is not None
+    assert any("the picture shows nothing" in line.text for line in found.lines)
 
 
 def test_a_patch_that_makes_no_sense_changes_nothing(
