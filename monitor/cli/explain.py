@@ -16,9 +16,12 @@ from monitor.cli.footage import progress_bars, replayed
 from monitor.cli.output import Format, FormatOption, print_rows
 from monitor.cli.replay import replay_settings
 from monitor.cli.storage import ConfigOption, DbOption, TimezoneOption, find_storage, find_timezone
+from monitor.config import load_config
 from monitor.config.base import parse_duration
+from monitor.config.guards import GuardConfig
 from monitor.errors import InputError, UsageError
 from monitor.events.database import open_database
+from monitor.events.health import camera_health
 from monitor.events.history import score_history
 from monitor.events.models import OccupancyEvent
 from monitor.events.queries import get_event
@@ -28,6 +31,7 @@ from monitor.presence.metrics import Span
 from monitor.replay import camera_name
 from monitor.review.explain import Explanation, explain, noted_evidence, settings_in_force
 from monitor.review.explain_plot import draw
+from monitor.review.guarded import guarded
 from monitor.review.trace import from_history, from_sensed
 
 app = typer.Typer()
@@ -66,8 +70,9 @@ def explain_command(
     the settings from the event itself. A recording is replayed, and each of its events is
     explained from every single score and from what that counted for: how far it lay above what
     the empty zone scores, and how much of the picture differed from it. Of an event that is noted
-    for the score that confirmed it. Scene guards are not in the scores: where they decided, the run
-    does not tell the event when it was told, and that is said.
+    for the score that confirmed it. What scene guards held back is held back; of a stored event
+    camera health tells it. Where the run still does not tell the event when it was told, that is
+    said.
 
     Example: `run_monitor.py explain 8f14e45f-ceea-467f-a0e6-1d2c3b4a5968 --plot why.png`
     """
@@ -118,9 +123,11 @@ def _of_event(event_id: UUID, db: str | None, config: Path | None, around: float
         waiting = timedelta(seconds=settings.exit_after + settings.merge_within + around)
         until = min(last + waiting, datetime.now(UTC))
         history = score_history(engine, event.camera, event.zone, since, until)
+        health = camera_health(engine, camera=event.camera, since=since, until=until)
     finally:
         engine.dispose()
     trace = from_history(str(event_id), history, since)
+    trace = guarded(trace, health, _guards(event.camera, config))
     noted = noted_evidence(event.settings)
     if trace.at.size < 2:
         raise InputError(
@@ -136,6 +143,12 @@ def _of_event(event_id: UUID, db: str | None, config: Path | None, around: float
         trace = trace.gained(noted, span.start, span.end)
     title = f"event {event.id}, {event.camera}/{event.zone}"
     return _Told(title, explain(trace, settings, span), _facts(event), since)
+
+
+def _guards(camera: str, config: Path | None) -> GuardConfig:
+    """The camera's guards as they are configured now; without a configuration, the defaults."""
+    cameras = load_config(config, look=False).cameras if config else {}
+    return cameras[camera].guards if camera in cameras else GuardConfig()
 
 
 def _facts(event: OccupancyEvent) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import typer
@@ -49,7 +49,8 @@ def print_rows(
         table = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
         shown = list(rows)
         for column in columns:
-            table.add_column(_heading(column, shown), overflow="fold")
+            justify: Literal["left", "right"] = "right" if _numeric(column, shown) else "left"
+            table.add_column(_heading(column, shown), overflow="fold", justify=justify)
         for row in shown:
             table.add_row(*(_cell(row.get(key)) for key in columns))
         # A pipe has no width of its own: let nothing be cut there.
@@ -60,6 +61,14 @@ def _heading(column: str, rows: Sequence[Mapping[str, Any]]) -> str:
     """The column's name; seconds that are written as h:mm:ss are called so no longer."""
     spelled = any(isinstance(row.get(column), str) for row in rows)
     return (column.removesuffix("_s") if spelled else column).replace("_", " ")
+
+
+def _numeric(column: str, rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a column holds numbers only, and any: their digits belong below each other."""
+    values = [value for row in rows if (value := row.get(column)) is not None]
+    return bool(values) and all(
+        isinstance(value, int | float) and not isinstance(value, bool) for value in values
+    )
 
 
 def _plain(value: object) -> str:

@@ -76,7 +76,8 @@ def replay(
     stderr and skipped; then the exit code is 66. `--learn` keeps a picture every two seconds: with
     `--truth` labelled by it, otherwise the doubtful ones.
 
-    Example: `run_monitor.py replay clip.mp4 --config configs/demo.yaml --camera workshop`
+    Example: `run_monitor.py replay var/demo -c configs/demo.yaml --camera launch-pad --truth
+    var/demo/timeline.json --plots output/plots`
     """
     paths = list(videos_in(videos))
     if not paths:
@@ -202,7 +203,7 @@ def _print(
             if (name := Path(each.source).name) in known
         ]
         columns = truth.TABLE_COLUMNS if output is Format.TABLE else truth.COLUMNS
-        print_rows(truth.rows(judged), columns, output, title="against the truth")
+        print_rows(truth.rows(judged), columns, output, title=truth.TITLE)
 
 
 def _as_json(result: ReplayResult, metrics: dict[str, float | int | None] | None) -> dict[str, Any]:

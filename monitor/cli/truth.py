@@ -29,11 +29,18 @@ TABLE_COLUMNS = (
     "recall",
     "precision",
     "false_per_day",
+    "false_per_day_bound",
+    "onset_p50_s",
     "onset_p95_s",
     "flaps_per_event",
     "accuracy",
 )
 """What fits a terminal."""
+
+TITLE = (
+    "against the truth (bound: fewer false events a day with 95 %; "
+    "onset: from the visit to the event's start; accuracy: share of the time)"
+)
 
 
 def judge(result: ReplayResult, truth: Sequence[Span]) -> Comparison:

@@ -24,19 +24,25 @@ def draw(explained: Sequence[Explanation], titles: Sequence[str], target: Path) 
         zero = each.event.start
         at = [moment.at - zero for moment in each.moments]
         axis.plot(at, [moment.score for moment in each.moments], ".", ms=3, label="score")
-        axis.plot(at, [moment.level for moment in each.moments], lw=1.2, label="level")
+        axis.plot(at, [moment.level for moment in each.moments], lw=1.2, label=each.level)
         enter, leave = thresholds(each.settings)
         axis.axhline(enter, color="tab:red", ls="--", lw=0.8, label=f"enter {enter:g}")
         axis.axhline(leave, color="tab:gray", ls="--", lw=0.8, label=f"exit {leave:g}")
         axis.axvspan(0.0, each.event.end - zero, ymax=0.05, color="tab:orange", label="event")
         occupied = [moment.presence is PresenceState.OCCUPIED for moment in each.moments]
-        axis.fill_between(at, -0.05, 1.05, where=occupied, color="tab:orange", alpha=0.1)
+        axis.fill_between(
+            at, -0.05, 1.05, where=occupied, color="tab:orange", alpha=0.1, label="occupied"
+        )
+        if any(guarded := [moment.sight > 0 for moment in each.moments]):
+            axis.fill_between(
+                at, -0.05, 1.05, where=guarded, color="tab:gray", alpha=0.25, label="scene guards"
+            )
         for change, colour in ((each.opened, "tab:red"), (each.closed, "tab:blue")):
             if change is not None:
                 axis.axvline(change.confirmed.monotonic - zero, color=colour, lw=0.8, ls=":")
         axis.set(ylim=(-0.05, 1.05), ylabel="P(someone)")
         axis.set_title(title, fontsize=9, loc="left")
-        axis.legend(loc="center right", fontsize=8)
+        axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
     axes[-1].set_xlabel("seconds since the start of the event (dotted: when it was confirmed)")
     target.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(target, dpi=110)

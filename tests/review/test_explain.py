@@ -169,6 +169,19 @@ def test_what_guards_held_back_is_said_and_waited_for() -> None:
     assert confirmed == pytest.approx(18.0)
 
 
+def test_an_event_of_a_glance_starts_before_its_first_evidence_and_says_so() -> None:
+    at = np.array([*np.arange(0.0, 21.0, 2.0), *np.arange(20.2, 24.0, 0.2), *range(24, 40)])
+    score = np.where((at >= 20.0) & (at < 25.0), 0.9, 0.1)
+    trace = Trace("glances", RECORDED, at, score)
+    [event] = found_events(trace, HERE)
+    assert event.start == pytest.approx(19.0)
+    lines = {line.text: line.at for line in explain(trace, HERE, event).lines}
+    said = (
+        "first evidence: score 0.900; the event starts 1.0 s before, midway from the look before it"
+    )
+    assert lines[said] == 20.0
+
+
 def test_a_blind_camera_says_so() -> None:
     covered = np.where(VISIT.at >= 17.0, BLIND | HELD_EXITS, 0).astype(np.uint8)
     trace = replace(VISIT, sight=covered)
