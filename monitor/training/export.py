@@ -108,13 +108,27 @@ def save_program(network: Any, folder: Path) -> None:
         _save(network, folder)
         params = (Path(name) / PARAMS).read_bytes()
         if (Path(name) / LEGACY).exists() and params == (folder / PARAMS).read_bytes():
-            (Path(name) / LEGACY).replace(folder / LEGACY)
+            program = (Path(name) / LEGACY).read_bytes()
+            (folder / LEGACY).write_bytes(without_callstacks(program))
     missing = [name for name in PROGRAM_FILES if not (folder / name).is_file()]
     if missing:
         raise ModelError(
             f"Paddle wrote no {' and no '.join(missing)}",
             remedy="export with Paddle 3.x and FLAGS_enable_pir_api on, its default",
         )
+
+
+def without_callstacks(program: bytes) -> bytes:
+    """A legacy program without the lines of Python, with their paths, that made its operators."""
+    from paddle.base.proto import framework_pb2
+
+    described = framework_pb2.ProgramDesc.FromString(program)
+    for block in described.blocks:
+        for operator in block.ops:
+            kept = [each for each in operator.attrs if each.name != "op_callstack"]
+            del operator.attrs[:]
+            operator.attrs.extend(kept)
+    return bytes(described.SerializeToString(deterministic=True))
 
 
 def _save(network: Any, folder: Path) -> None:

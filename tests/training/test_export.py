@@ -236,6 +236,11 @@ def test_the_commands_export_and_convert(
     assert CliRunner().invoke(app, ["verify", "--model", str(output)]).exit_code == 0
 
 
+def test_no_path_of_this_machine_is_in_the_programs(exported: Path) -> None:
+    for name in ("inference.json", "inference.pdmodel"):
+        assert b".py" not in (exported / name).read_bytes()
+
+
 def test_both_programs_score_the_same(exported: Path) -> None:
     patches = sample_patches(5, seed=3)
     by_openvino = PaddlePredictor(ModelInfo.load(exported))
