@@ -15,7 +15,7 @@ def open_predictor(
     *,
     device: Device = Device.CPU,
     precision: Precision = Precision.FP32,
-    engine: Engine = Engine.OPENVINO,
+    engine: Engine = Engine.ONEDNN,
     bare: bool = False,
 ) -> Predictor:
     """Load `model` into this process, one math thread; `bare` as of `PaddlePredictor`.

@@ -98,13 +98,14 @@ class PaddlePredictor(BatchPredictor):
         *,
         device: Device = Device.CPU,
         precision: Precision = Precision.FP32,
-        engine: Engine = Engine.OPENVINO,
+        engine: Engine = Engine.ONEDNN,
         buckets: tuple[int, ...] = BUCKETS,
         bare: bool = False,
     ) -> None:
         """Load `model`; `bare` is for processes that never import Paddle (see `runtime`).
 
-        Where OpenVINO cannot run it, oneDNN does; `engine` then says so. Raises ModelError when
+        OpenVINO ties the process to one processor unless that is forbidden (`runtime`). Where it
+        cannot run the model, oneDNN does; `engine` then says so. Raises ModelError when
         files are corrupt, shapes are wrong, or the device is missing.
         """
         super().__init__(buckets)

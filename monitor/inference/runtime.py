@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import os
+import struct
 import sys
 import warnings
 from importlib.machinery import ExtensionFileLoader
@@ -23,6 +24,21 @@ _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_MAX: Final = -4
 """malloc.h of glibc."""
 
+_PR_SET_SECCOMP: Final = 22
+_PR_SET_NO_NEW_PRIVS: Final = 38
+_SECCOMP_MODE_FILTER: Final = 2
+"""linux/prctl.h and linux/seccomp.h."""
+
+_NO_PINNING: Final = (
+    (0x20, 0, 0, 4),  # the architecture
+    (0x15, 0, 3, 0xC000003E),  # x86-64? else allow
+    (0x20, 0, 0, 0),  # the call's number
+    (0x15, 0, 1, 203),  # sched_setaffinity? else allow
+    (0x06, 0, 0, 0x00050001),  # fail with EPERM
+    (0x06, 0, 0, 0x7FFF0000),  # allow
+)
+"""A filter of linux/filter.h: code, steps to skip if true and if false, operand."""
+
 
 def keep_memory() -> None:
     """Tell glibc to keep freed memory, in this whole process, instead of giving it back.
@@ -34,6 +50,29 @@ def keep_memory() -> None:
     if mallopt is not None:
         mallopt(_M_MMAP_MAX, 0)
         mallopt(_M_TRIM_THRESHOLD, 1 << 30)
+
+
+def forbid_pinning() -> bool:
+    """Deny this process, for good, to tie itself to a processor; whether that could be done.
+
+    OpenVINO as Paddle sets it up ties whoever calls it to the first processor, so two workers would
+    share one while others idle, and there is no setting against it. A seccomp filter lets
+    `sched_setaffinity` fail instead, which OpenVINO takes as it comes. Linux on x86-64 only, as is
+    Paddle's OpenVINO.
+    """
+    if sys.platform != "linux" or os.uname().machine != "x86_64":
+        return False
+    program = b"".join(struct.pack("HBBI", *step) for step in _NO_PINNING)
+    steps = ctypes.create_string_buffer(program, len(program))
+    filtered = struct.pack("HxxxxxxP", len(_NO_PINNING), ctypes.addressof(steps))
+    prctl = ctypes.CDLL(None).prctl
+    prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.create_string_buffer(filtered), 0, 0)
+    try:
+        os.sched_setaffinity(0, os.sched_getaffinity(0))
+    except PermissionError:
+        return True
+    return False
 
 
 def whole_paddle() -> Any:

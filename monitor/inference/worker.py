@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from multiprocessing.connection import Connection
 
 import numpy as np
@@ -21,6 +22,7 @@ from monitor.imaging.slots import Slots
 from monitor.inference.backend import open_predictor
 from monitor.inference.predictor import Predictor
 from monitor.inference.protocol import Answer, Failed, Ready, Task
+from monitor.inference.runtime import forbid_pinning
 from monitor.inference.selftest import Golden, compare, self_test
 
 
@@ -74,7 +76,10 @@ def main() -> None:
     connection_fd, slots_fd, count = (int(argument) for argument in sys.argv[1:])
     connection = Connection(connection_fd)
     with suppress(BrokenPipeError, EOFError, ConnectionResetError):  # the parent is gone
-        serve(connection, Slots(slots_fd, count), connection.recv())
+        task = connection.recv()
+        if task.engine is Engine.OPENVINO and not forbid_pinning():
+            task = replace(task, engine=Engine.ONEDNN)
+        serve(connection, Slots(slots_fd, count), task)
     os._exit(0)  # Paddle takes a second to take itself down
 
 

@@ -16,13 +16,16 @@ import numpy as np
 import pytest
 
 from monitor.clock import SystemClock
-from monitor.config.inference import InferenceConfig
+from monitor.config.inference import Backend, Device, Engine, InferenceConfig, Precision
 from monitor.errors import ModelError
 from monitor.imaging.jpeg import encode
+from monitor.imaging.slots import Slots
 from monitor.inference import crew
 from monitor.inference.batcher import Batch
+from monitor.inference.model import ModelInfo
 from monitor.inference.pool import InferencePool
 from monitor.inference.process import Worker
+from monitor.inference.protocol import Ready, Task
 from monitor.messages import Cut, Frame, Score
 
 from .frames import make_frame
@@ -120,6 +123,29 @@ def test_workers_run_the_library_that_is_asked_for(
     for score in collector.scores:
         assert score.value == pytest.approx(score.frame.sequence / 255, abs=1e-3)
     assert len(collector.scores) == 20
+
+
+def test_workers_may_use_every_processor(both_programs: Path) -> None:
+    """OpenVINO would tie each of them to the first processor while it computes."""
+    slots = Slots.create(32, room="test", remedy="")
+    task = Task(
+        ModelInfo.load(both_programs), Backend.PADDLE, Device.CPU, Precision.FP32,
+        engine=Engine.OPENVINO, self_test=False, compare_plain=False,
+    )  # fmt: skip
+    worker = Worker(slots, task, 0.0)
+    try:
+        assert isinstance(worker.receive(), Ready)
+        seen = set()
+        for number in range(20):
+            worker.send(Batch(number, [], tuple(range(32))), 0.0)
+            while not worker.connection.poll(0):
+                seen.add(frozenset(os.sched_getaffinity(worker.pid)))
+            worker.receive()
+            worker.held.clear()
+        assert seen == {frozenset(os.sched_getaffinity(0))}
+    finally:
+        worker.kill()
+        slots.close()
 
 
 def test_a_zone_scores_its_highest_patch_even_over_several_batches(
@@ -350,7 +376,7 @@ PARENT = """
 import signal, sys, time
 from pathlib import Path
 from monitor.clock import SystemClock
-from monitor.config.inference import InferenceConfig
+from monitor.config.inference import Backend, Device, Engine, InferenceConfig, Precision
 from monitor.inference.pool import InferencePool
 
 # Tests run in the background of a shell inherit that Ctrl-C is ignored.

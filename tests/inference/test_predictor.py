@@ -60,7 +60,7 @@ def test_what_openvino_fails_on_onednn_computes(
         return create(config)
 
     monkeypatch.setattr(predictor_module.whole_paddle(), "create_predictor", fail)
-    predictor = PaddlePredictor(ModelInfo.load(both_programs))
+    predictor = PaddlePredictor(ModelInfo.load(both_programs), engine=Engine.OPENVINO)
     assert predictor.engine is Engine.ONEDNN
     assert predictor.run(patches_of(51))[0, 1] == pytest.approx(0.2, abs=1e-3)
 
