@@ -25,6 +25,10 @@ DOUBT_LASTS = 10.0
 LEFT_FOR_SURE = 2.0
 """Seconds of unbroken clear scores after which an exit that is still pending needs glances only."""
 
+NEARLY_OVER = 1.0
+"""Seconds of `exit_after` left from which on an exit is watched closely again. Its end would fall
+between two glances, the next of which may show the next visitor, and nobody would have left."""
+
 
 class Need(Enum):
     """What a zone needs."""
@@ -50,9 +54,10 @@ def need_of(state: ZoneState, settings: PresenceConfig) -> Need:
     evidence = settings.mode is PresenceMode.EVIDENCE
     if state.presence is PresenceState.OCCUPIED and state.clears is not None:
         # What is left of a long `exit_after` is a wait for somebody's return.
-        lasted = state.seen is not None and state.seen.since(state.clears.since) >= LEFT_FOR_SURE
+        lasted = state.seen.since(state.clears.since) if state.seen is not None else 0.0
+        waiting = LEFT_FOR_SURE <= lasted < settings.exit_after - NEARLY_OVER
         clear = state.score < (0.5 if evidence else settings.exit_threshold)
-        return Need.GLANCES if lasted and clear else Need.PENDING
+        return Need.GLANCES if waiting and clear else Need.PENDING
     if state.hits is not None or state.clears is not None:
         return Need.PENDING
     plain = False

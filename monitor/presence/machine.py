@@ -19,7 +19,10 @@ behind the person. If that score came from a glance, somebody came between it an
 the start is the middle of the two (at most `FARTHEST` earlier). It ends at its last evidence: the
 last raw score at or above `exit_threshold` before the average fell under it. The frame after that
 is the first that no longer shows anyone, so the truth lies between the two, and the earlier one
-is the last instant that was really seen. The same rule serves every way of ending.
+is the last instant that was really seen. The same rule serves every way of ending. Only what is
+left of `exit_after` counts from the middle, if the first clear score of somebody's absence came
+from a glance: from the glance, occupancies would end later than they do for a closer look, and
+two visits would be one.
 
 Not being seen: `lost` notes that a camera reports an outage. Until `max_gap` after the last
 score the zone keeps its state (pending GAP) and goes on if the camera returns, except that
@@ -254,26 +257,27 @@ def _look(state: ZoneState, observation: Observation, settings: PresenceConfig) 
     )
     open_to_enter = state.presence is not PresenceState.OCCUPIED
     open_to_exit = state.presence is not PresenceState.VACANT
+    left = _between(state, at) if state.presence is PresenceState.OCCUPIED else at
     return replace(
         state,
         seen=at,
         score=observation.score,
         reading=reading,
         hits=_grown(state.hits, at) if reading.hit and open_to_enter else None,
-        clears=_grown(state.clears, at) if reading.clear and open_to_exit else None,
-        onset=(state.onset or _come(state, at)) if reading.rising and open_to_enter else None,
+        clears=_grown(state.clears, left) if reading.clear and open_to_exit else None,
+        onset=(state.onset or _between(state, at)) if reading.rising and open_to_enter else None,
         evidence=at if reading.present else state.evidence,
     )
 
 
-def _come(state: ZoneState, at: Stamp) -> Stamp:
-    """When somebody came who is first seen now."""
+def _between(state: ZoneState, at: Stamp) -> Stamp:
+    """When that happened which is first seen now: who came, who left."""
     apart = at.since(state.seen) if state.seen is not None and state.reading is not None else 0.0
     return at.shifted(-min(apart / 2.0, FARTHEST)) if apart > GLANCES + TOLERANCE else at
 
 
-def _grown(run: Run | None, at: Stamp) -> Run:
-    return Run(at, 1) if run is None else Run(run.since, run.count + 1)
+def _grown(run: Run | None, began: Stamp) -> Run:
+    return Run(began, 1) if run is None else Run(run.since, run.count + 1)
 
 
 def _judge(

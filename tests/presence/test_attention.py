@@ -85,6 +85,23 @@ def test_a_long_exit_is_watched_closely_at_its_start_only(settings: PresenceConf
     assert not settled(seen([*there, *[0.01] * 60, 0.6], patient), patient)
 
 
+@BOTH
+def test_a_long_exit_is_watched_closely_again_when_it_is_nearly_over(
+    settings: PresenceConfig,
+) -> None:
+    """So that it ends when it is over, not when the next glance shows the next visitor."""
+    patient = settings.model_copy(update={"exit_after": 8.0})
+    state = seen([0.99] * 60 + [0.01] * 2, patient)
+    while settled(state, patient) is False:
+        state = step(state, Observation(state.seen.shifted(0.2), 0.01), patient).state
+    assert state.pending is Pending.EXITING
+    over = state.clears.since.shifted(8.0)
+    while settled(state, patient):
+        state = step(state, Observation(state.seen.shifted(0.7), 0.01), patient).state
+    assert 0.2 <= over.since(state.seen) <= 1.0
+    assert state.presence is PresenceState.OCCUPIED
+
+
 def test_a_room_tells_changes_only_and_any_zone_counts() -> None:
     square = [(0.0, 0.0), (0.5, 0.0), (0.5, 1.0)]
     camera = CameraConfig.model_validate(

@@ -243,3 +243,22 @@ def test_time_that_does_not_advance_is_refused() -> None:
     for second in (2.8, 1.0, -5.0):
         result = step(state, Observation(at(second), 0.0), PLAIN)
         assert (result.state, result.changes, result.accepted) == (state, (), False)
+
+
+def test_an_exit_first_seen_at_a_glance_counts_from_the_middle_of_the_two_looks() -> None:
+    """Last seen at 10 s, gone at 11.6 s: the two seconds of `exit_after` are over at 12.8 s."""
+    there = [(index / 5, 0.9) for index in range(51)]
+    state, _ = run([*there, (11.6, 0.1)], PLAIN)
+    assert state.clears is not None
+    assert seconds(state.clears.since) == pytest.approx(10.8)
+    state, changes = run([(12.7, 0.1), (12.8, 0.1)], PLAIN, state)
+    assert state.presence is VACANT
+    assert seconds(changes[-1].at) == pytest.approx(10.0)
+    assert seconds(changes[-1].confirmed) == pytest.approx(12.8)
+
+
+def test_an_exit_is_moved_back_by_a_second_at_most() -> None:
+    there = [(index / 5, 0.9) for index in range(51)]
+    state, _ = run([*there, (15.0, 0.1)], PLAIN)
+    assert state.clears is not None
+    assert seconds(state.clears.since) == pytest.approx(14.0)
