@@ -68,18 +68,18 @@ def cut(picture: Picture, view: ViewKind, *, grid: TileGrid = TILES) -> NDArray[
     the picture is the maximum over its patches. Raises ValueError if it is no RGB picture.
     """
     check_picture(picture)
+    patches = np.empty((patch_count(view, grid=grid), SIDE, SIDE, 3), np.uint8)
     if view is ViewKind.PULC:
-        patches = [centre_crop(resize_short(picture))]
-    elif view is ViewKind.STRETCH:
-        patches = [stretch(picture)]
+        patches[0] = centre_crop(resize_short(picture))
     elif view is ViewKind.LETTERBOX:
-        patches = [letterbox(picture)]
+        patches[0] = letterbox(picture)
     else:
+        _stretch_to(patches[0], picture)
+    if view is ViewKind.TILES:
         height, width = picture.shape[:2]
-        boxes = tile_boxes(width, height, grid)
-        tiles = (picture[box.top : box.bottom, box.left : box.right] for box in boxes)
-        patches = [stretch(picture), *(stretch(tile) for tile in tiles)]
-    return np.ascontiguousarray(np.stack(patches))
+        for patch, box in zip(patches[1:], tile_boxes(width, height, grid), strict=True):
+            _stretch_to(patch, picture[box.top : box.bottom, box.left : box.right])
+    return patches
 
 
 def patch_count(view: ViewKind, *, grid: TileGrid = TILES) -> int:
@@ -93,14 +93,29 @@ def stretch(picture: Picture, width: int = SIDE, height: int = SIDE) -> Picture:
     Halved until less than twice too large, then bilinear: plain bilinear would skip pixels,
     area averaging from 1080p takes ten times as long.
     """
-    while picture.shape[0] >= 2 * height and picture.shape[1] >= 2 * width:
-        halved = picture.shape[1] // 2, picture.shape[0] // 2
-        even = picture[: 2 * halved[1], : 2 * halved[0]]
-        picture = np.asarray(cv2.resize(even, halved, interpolation=cv2.INTER_AREA), np.uint8)
+    picture = _halved(picture, width, height)
     if picture.shape[:2] == (height, width):
         return picture
     resized = cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(resized, np.uint8)
+
+
+def _stretch_to(patch: NDArray[np.uint8], picture: Picture) -> None:
+    """`stretch` straight into a patch, so that none is copied."""
+    picture = _halved(picture, SIDE, SIDE)
+    if picture.shape[:2] == (SIDE, SIDE):
+        patch[:] = picture
+    else:
+        cv2.resize(picture, (SIDE, SIDE), dst=patch, interpolation=cv2.INTER_LINEAR)
+
+
+def _halved(picture: Picture, width: int, height: int) -> Picture:
+    """Halved until less than twice too large."""
+    while picture.shape[0] >= 2 * height and picture.shape[1] >= 2 * width:
+        halved = picture.shape[1] // 2, picture.shape[0] // 2
+        even = picture[: 2 * halved[1], : 2 * halved[0]]
+        picture = np.asarray(cv2.resize(even, halved, interpolation=cv2.INTER_AREA), np.uint8)
+    return picture
 
 
 def letterbox(picture: Picture, side: int = SIDE) -> Picture:
