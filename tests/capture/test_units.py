@@ -152,7 +152,8 @@ def test_no_picture_is_shown_by_halves(
     assert shown(codec, stream, "all") == list(range(60))
     assert shown(codec, stream, "keyframes") == [0, 15, 30, 45]
     assert shown(codec, stream, "adaptive") == [0, 15, 30, 45]
-    assert shown(codec, stream, "adaptive", dense=lambda: True) == list(range(60))
+    looked_at = [number for number in range(60) if number % 15 <= 12]  # no look is due behind
+    assert shown(codec, stream, "adaptive", dense=lambda: True) == looked_at
 
 
 @pytest.mark.parametrize("codec", CODECS)
