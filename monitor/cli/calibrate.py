@@ -23,15 +23,18 @@ from monitor.cli.footage import (
 from monitor.cli.output import Format, FormatOption, print_rows
 from monitor.cli.storage import DbOption, TimezoneOption, find_storage, find_timezone
 from monitor.config import CameraConfig, MonitorConfig, PresenceConfig, load_config
+from monitor.config.base import format_duration
 from monitor.errors import BudgetError, UsageError
 from monitor.events.database import open_database
 from monitor.events.schema import require_current
 from monitor.presence import zone_settings
 from monitor.presence.truth import read_truth
-from monitor.review import report
+from monitor.review import plots, report
 from monitor.review.budget import Budget, parse_budget
 from monitor.review.calibrate import ZoneCalibration, calibrate
 from monitor.review.patch import Tree, apply_patch, merged_config, patch_of, to_yaml
+
+DURATIONS = frozenset({"enter_after", "smoothing", "correlation"})
 
 COLUMNS = (
     "zone",
@@ -138,12 +141,12 @@ def _missed(
             parts.append(f"{result.zone} (no setting finds anybody within it)")
         elif not result.keeps_budget:
             share = f", its share is {result.budget.text}" if len(results) > 1 else ""
-            parts.append(f"{result.zone} ({result.expected:.2g} a {budget.unit} at best{share})")
+            parts.append(f"{result.zone} ({result.expected:.2g}/{budget.unit} at best{share})")
     unapplied = "; nothing was applied" if applying else ""
     return BudgetError(
         f"the budget of {budget.text} cannot be kept in {', '.join(parts)}{unapplied}",
         where=str(folder / "report.json"),
-        remedy="look at the negatives for persons, train the model on them, or allow more",
+        remedy="give more empty hours, look for persons in them, train on them, or allow more",
     )
 
 
@@ -175,33 +178,37 @@ def _calibrated(
             "there are no negatives, so nothing is known of false events",
             remedy="name footage without anybody by --negatives",
         )
+    gatherers = {zone: Gatherer(wanted, zone, now_utc()) for zone in wanted.zones}
     with ExitStack() as stack:
         engine = _database(stack, db, file) if wanted.asks_database else None
+        stored = {
+            zone: gatherer.stored(engine) if engine is not None else ([], [])
+            for zone, gatherer in gatherers.items()
+        }
+        if not trust:
+            refuse_persons(stored, wanted)  # before recordings are replayed, which takes time
         bars = stack.enter_context(progress_bars())
-        recorded = [
+        replays = [
             list(replayed(videos, config.inference, wanted.name, wanted.camera, bars))
             if videos
             else []
             for videos in (wanted.negatives.videos, wanted.positives.videos)
         ]
-        traces = {
-            zone: Gatherer(wanted, zone, now_utc()).gather(engine, recorded)
-            for zone in wanted.zones
-        }
+        recorded = {zone: gatherer.recorded(replays) for zone, gatherer in gatherers.items()}
         if not trust:
-            refuse_persons(traces, wanted)
+            refuse_persons(recorded, wanted)
         share = wanted.budget.split(len(wanted.zones))
         return [
             calibrate(
                 zone,
                 wanted.zones[zone],
-                empty,
-                visited,
+                recorded[zone][0] + stored[zone][0],
+                recorded[zone][1] + stored[zone][1],
                 share,
                 limits=limits_of(wanted, wanted.zones[zone]),
                 tell=_Bar(bars, f"trying settings, {zone}"),
             )
-            for zone, (empty, visited) in traces.items()
+            for zone in wanted.zones
         ]
 
 
@@ -230,7 +237,7 @@ def _write(results: Sequence[ZoneCalibration], patch: Tree, folder: Path, camera
     """The report folder; returns what was written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        written = [path for result in results for path in report.draw(result, folder)]
+        written = [path for result in results for path in plots.draw(result, folder)]
         written.append(folder / "report.json")
         trees = {"camera": camera, "zones": [report.as_tree(result) for result in results]}
         written[-1].write_text(json.dumps(trees, indent=2) + "\n", encoding="utf-8")
@@ -261,7 +268,11 @@ def _tell(results: Sequence[ZoneCalibration], written: list[str], output: Format
             for setting in ("before", "after")
             if tree[setting] is not None
         ]
-    print_rows(rows, COLUMNS, output, title="false events: in the footage, a rate, its bound")
+    title = (
+        f"false events: in the footage, their rate and its 95 % bound (a {results[0].budget.unit});"
+        " told: seconds from the visit to the news"
+    )
+    print_rows(rows, COLUMNS, output, title=title)
     for result in results:
         for line in report.sentences(result):
             sys.stderr.write(f"{result.zone}: {line}\n")
@@ -281,5 +292,9 @@ def _row(outcome: dict[str, Any]) -> dict[str, Any]:
         "recall": outcome["recall"],
         "flaps": outcome["flaps_per_event"],
         "told_p95_s": outcome["told_p95_s"],
-        "presence": ", ".join(f"{key} {value}" for key, value in nested.items()),
+        "presence": ", ".join(f"{key} {_value(key, value)}" for key, value in nested.items()),
     }
+
+
+def _value(key: str, value: Any) -> str:
+    return format_duration(value) if key in DURATIONS else str(value)

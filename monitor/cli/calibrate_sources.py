@@ -68,8 +68,8 @@ class Gatherer:
     zone: str
     now: datetime
 
-    def gather(self, engine: Engine | None, recorded: Sequence[list[ReplayResult]]) -> Traces:
-        """Those without anybody, and those with visits."""
+    def recorded(self, recorded: Sequence[list[ReplayResult]]) -> Traces:
+        """Of recordings: those without anybody, and those with visits."""
         empty = replay_traces(recorded[0], self.zone)
         visited = replay_traces(recorded[1], self.zone, self.wanted.truth)
         if self.wanted.truth is None:
@@ -77,12 +77,15 @@ class Gatherer:
         for trace in visited:
             if not trace.visits:
                 raise InputError("the truth names no visit in this positive", where=trace.name)
-        if engine is not None:
-            empty += self._history(engine, self.wanted.negatives.spans)
-            spans = self._history(engine, self.wanted.positives.spans)
-            visited += [_all_of_it(trace) for trace in spans]
-            if self.wanted.marked:
-                self._add_marked(engine, empty, visited)
+        return empty, visited
+
+    def stored(self, engine: Engine) -> Traces:
+        """Of the score history: those without anybody, and those with visits."""
+        empty = self._history(engine, self.wanted.negatives.spans)
+        spans = self._history(engine, self.wanted.positives.spans)
+        visited = [_all_of_it(trace) for trace in spans]
+        if self.wanted.marked:
+            self._add_marked(engine, empty, visited)
         return empty, visited
 
     def _history(self, engine: Engine, spans: Sequence[tuple[datetime, datetime]]) -> list[Trace]:

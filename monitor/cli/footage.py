@@ -95,7 +95,7 @@ def history_traces(
     """
     traces = []
     for since, until in spans:
-        name = f"{since:%Y-%m-%d %H:%M}..{until:%Y-%m-%d %H:%M} UTC"
+        name = f"{_minute(since)}..{_minute(until)} UTC"
         trace = from_history(name, score_history(engine, camera, zone, since, until), since)
         if trace.at.size < 2:
             raise InputError(
@@ -106,6 +106,12 @@ def history_traces(
         health = camera_health(engine, camera=camera, since=since, until=until, limit=MOST_HEALTH)
         traces.append(guarded(trace, health, guards))
     return traces
+
+
+def _minute(moment: datetime) -> str:
+    """With its seconds, if it has any."""
+    whole = (moment.second, moment.microsecond) == (0, 0)
+    return f"{moment:%Y-%m-%d %H:%M}" if whole else f"{moment:%Y-%m-%d %H:%M:%S}"
 
 
 def _kept(engine: Engine, camera: str, zone: str) -> str:

@@ -96,7 +96,7 @@ def _cell(value: object) -> str:
     if isinstance(value, datetime):
         return value.isoformat(timespec="seconds")
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return f"{value:.4g}" if abs(value) < 10_000.0 else f"{value:.0f}"
     if isinstance(value, list | tuple):
         return " ".join(_cell(item) for item in value)
     return str(value)
