@@ -105,7 +105,7 @@ def test_learning_is_turned_on_by_a_reload_and_training_takes_its_folder(
     def kept() -> bool:
         text = httpx.get(f"{monitor.url}/metrics", headers=bearer).text
         count = 'presence_learning_pictures_total{result="kept"} '
-        return float(text.partition(count)[2].split()[0]) >= 2  # and doubtful ones, if there are any
+        return float(text.partition(count)[2].split()[0]) >= 2  # and doubtful ones, if any
 
     wait_for(kept, 60, "pictures")
     assert monitor.stop() == 0
