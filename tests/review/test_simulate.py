@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitor.cli.footage import replay_traces
 from monitor.clock import Stamp
 from monitor.config.guards import GuardConfig
 from monitor.config.presence import (
@@ -23,11 +24,13 @@ from monitor.events.health import HealthSpan
 from monitor.events.history import ScoreHistory
 from monitor.messages import CameraHealth, EndReason, Frame, HealthKind, PresenceState, Scene
 from monitor.presence import machine
-from monitor.presence.machine import Observation, ZoneState
+from monitor.presence.machine import Hold, Observation, ZoneState
 from monitor.presence.metrics import Span
 from monitor.presence.reading import calibrated
 from monitor.presence.report import Told, report
+from monitor.presence.sense import Sensed
 from monitor.presence.sentinel import Sentinel
+from monitor.replay import ReplayResult, ScorePoint
 from monitor.review.guarded import guarded
 from monitor.review.quick import Levels
 from monitor.review.simulate import apply_calibration, simulate, step
@@ -142,6 +145,26 @@ def test_a_blind_camera_is_not_watched_and_an_event_ends_unseen() -> None:
     assert blind.occupied()[-1] == -1
     [event] = simulate(blind, PresenceConfig())
     assert event.end == pytest.approx(20.0, abs=0.3)
+
+
+def test_of_a_recording_it_is_known_what_guards_held_back() -> None:
+    def sensed(at: float, hold: Hold, *, blind: bool = False) -> Sensed:
+        return Sensed(Observation(Stamp(at, HEALTH_AT), 0.3), hold, blind=blind)
+
+    held = [
+        (0.0, 0.3, sensed(0.0, Hold(entries=True, exits=True))),
+        (0.2, 0.3, sensed(0.2, Hold(exits=True))),
+        (0.4, 0.3, sensed(0.4, Hold(exits=True), blind=True)),
+        (0.6, 0.3, None),
+    ]
+    result = ReplayResult(
+        "dock.mp4", 1.0, 4, 4, (), tuple(ScorePoint("frame", *each) for each in held)
+    )
+    [made] = replay_traces([result], "frame")
+    assert made.sight is not None
+    assert made.sight.tolist() == [3, HELD_EXITS, HELD_EXITS | BLIND, 0]
+    assert made.part(0.1, 0.5).sight is not None
+    assert made.score.tolist() == [0.3] * 4
 
 
 HEALTH_AT = datetime(2026, 1, 1, tzinfo=UTC)
