@@ -38,7 +38,8 @@ def _plot(file: Path, trials: Sequence[Row]) -> None:
         colours = ["#1f5fa8" if trial["best"] else "#a9c3e0" for trial in tried]
         axes.bar(places, [trial["tpr"] for trial in tried], color=colours)
         heights = [trial["auroc"] for trial in tried]
-        axes.scatter(places, heights, 200, ["black" if t["best"] else "grey" for t in tried], "_")
+        colours = ["black" if one["best"] else "grey" for one in tried]
+        axes.scatter(places, heights, 200, colours, marker="_")
         axes.set_xticks(places, [str(trial["value"]) for trial in tried], rotation=60, fontsize=7)
         for label, trial in zip(axes.get_xticklabels(), tried, strict=True):
             label.set_fontweight("bold" if trial["best"] else "normal")
