@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +43,9 @@ class RemotePredictor:
             for slot, patch in enumerate(part):
                 self._slots.patches[slot] = patch
             self._number += 1
-            self._worker.send(Batch(self._number, [], tuple(range(len(part)))), time.monotonic())
+            with suppress(BrokenPipeError):  # it has died already; the next line tells
+                batch = Batch(self._number, [], tuple(range(len(part))))
+                self._worker.send(batch, time.monotonic())
             answer = self._heard()
             assert isinstance(answer, Answer)
             self._worker.held.clear()

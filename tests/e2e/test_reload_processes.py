@@ -22,6 +22,10 @@ def capture_processes(monitor: Monitor) -> set[int]:
     return {pid for pid in pids if b"capture" in Path(f"/proc/{pid}/cmdline").read_bytes()}
 
 
+def went_on(reports: list[dict[str, Any]]) -> bool:
+    return bool(reports) and reports[-1]["received"] > reports[0]["received"]
+
+
 @pytest.mark.timeout(240)
 def test_sighup_reaches_the_capture_processes(start: Start, footage: Path, tmp_path: Path) -> None:
     elsewhere = shutil.copy(footage, tmp_path / "elsewhere.mp4")
