@@ -37,9 +37,9 @@ KEPT_BYTES = 4 * 2**20
 """Most that is kept of one camera; beyond, it is decoded to keep the way back open. Four
 megabytes are two seconds at 16 Mbit/s."""
 
-SLACK = 0.05
-"""Seconds that a keyframe is waited for beyond `max_blind`: where one comes every two seconds, and
-now and then a picture's time later, not all before it is decoded for that."""
+SLACK = 0.1
+"""Share of `max_blind` that a keyframe is waited for beyond it: where one comes every two seconds
+or so, for cameras keep time loosely, not all before it is decoded for a moment."""
 
 PATIENT = 10.0
 """Seconds without a first keyframe after which the decoder has to try without."""
@@ -76,6 +76,7 @@ class Economy:
         self._slots = Sampler(settings.sample_fps)
         self._glance = max(GLANCE_EVERY, 1.0 / settings.sample_fps - 0.1)
         self._blind = max(settings.max_blind, 1.0 / settings.sample_fps)
+        self._slack = SLACK * self._blind
         self._kept: deque[tuple[Packet[VideoStream], Stamp]] = deque()
         self._kept_bytes = 0
         self._joined = False
@@ -189,10 +190,10 @@ class Economy:
         if self.group is None or self._keyed is None:
             return latest
         keyframe = self._keyed + self.group
-        looks = ceil((keyframe - self._looked - SLACK) / self._blind) - 1
+        looks = ceil((keyframe - self._looked - self._slack) / self._blind) - 1
         if looks > 0:
             return min(latest, keyframe - looks * self._blind)
-        return max(latest, keyframe + SLACK) if looks == 0 else latest
+        return max(latest, keyframe + self._slack) if looks == 0 else latest
 
     def _note_order(self, packet: Packet[VideoStream]) -> None:
         """Whether pictures are sent in another order than that in which they are shown."""
@@ -244,7 +245,7 @@ class Economy:
             self._origin = seconds
             return
         first, self.group = self.group is None, seconds - before
-        blind = self._blind + SLACK
+        blind = self._blind + self._slack
         if first and self.group > blind and self._policy is not DecodePolicy.ALL:
             adaptive = self._policy is DecodePolicy.ADAPTIVE
             log.warning(
