@@ -53,6 +53,7 @@ def test_sighup_reaches_the_capture_processes(start: Start, footage: Path, tmp_p
         wait_for(lambda: [c for c in monitor.report() if c["name"] == "lobby" and c["scored"]],
                  30, "scores of the new camera")  # fmt: skip
         wait_for(lambda: told(monitor, "next try"), 30, "a reader's own words, in detail")
+        wait_for(lambda: went_on(dock) and went_on(yard), 30, "frames of those untouched")
     assert line["changes"] == [
         "cameras started: lobby, nowhere",
         "cameras stopped: attic",
