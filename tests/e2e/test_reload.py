@@ -65,6 +65,10 @@ def observed(monitor: Monitor, name: str) -> Iterator[list[dict[str, Any]]]:
     thread.join()
 
 
+def went_on(reports: list[dict[str, Any]]) -> bool:
+    return bool(reports) and reports[-1]["received"] > reports[0]["received"]
+
+
 def reasons(monitor: Monitor) -> dict[str, str]:
     answer = httpx.get(f"{monitor.url}/readyz").json()
     return {reason["part"]: reason["what"] for reason in answer["reasons"]}
@@ -89,6 +93,7 @@ def test_sighup_takes_what_changed_and_leaves_the_rest_alone(start: Start, foota
         wait_for(lambda: told(monitor, "configuration reloaded"), 30, "the reload")
         wait_for(lambda: [c for c in monitor.report() if c["name"] == "lobby" and c["scored"]],
                  30, "scores of the new camera")  # fmt: skip
+        wait_for(lambda: went_on(dock), 30, "frames of the one that stays")
     assert [each["name"] for each in monitor.report()] == ["dock", "lobby"]
     assert dock[-1]["zones"][0]["enter_threshold"] == 0.75
     counts = [each["received"] for each in dock]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from .conftest import Monitor, wait_for
-from .test_reload import observed, rewrite, told
+from .test_reload import observed, rewrite, told, went_on
 from .test_run import Start, camera
 
 
@@ -20,10 +20,6 @@ def capture_processes(monitor: Monitor) -> set[int]:
     threads = children.parent.parent.glob("*/children")  # whichever thread started them
     pids = [int(pid) for each in threads for pid in each.read_text().split()]
     return {pid for pid in pids if b"capture" in Path(f"/proc/{pid}/cmdline").read_bytes()}
-
-
-def went_on(reports: list[dict[str, Any]]) -> bool:
-    return bool(reports) and reports[-1]["received"] > reports[0]["received"]
 
 
 @pytest.mark.timeout(240)
