@@ -237,7 +237,7 @@ class Reference:
         return count
 
     def came(self, first: int) -> float:
-        """The middle between the first look that shows somebody and the one before."""
+        """The middle between the first look that shows a change and the one before."""
         seen = self.stretch[first][0]
         apart = seen - self.stretch[first - 1][0] if first else 0.0
         return seen - min(apart / 2.0, 1.0) if apart > 0.5 + 1e-6 else seen
@@ -292,7 +292,11 @@ class Reference:
             while first > len(raw) - self.since_change and raw[first - 1] >= config.enter_threshold:
                 first -= 1
             self.change(OCCUPIED, self.came(first), now)
-        elif self.presence is OCCUPIED and clears and self.lasted(clears, config.exit_after):
+        elif (
+            self.presence is OCCUPIED
+            and clears
+            and now - self.came(len(raw) - clears) >= config.exit_after - 1e-6
+        ):
             self.change(VACANT, self.evidence[-1], now, EndReason.VACATED)
         elif (
             self.presence is UNKNOWN
