@@ -94,7 +94,6 @@ def test_sighup_takes_what_changed_and_leaves_the_rest_alone(start: Start, foota
         wait_for(lambda: [c for c in monitor.report() if c["name"] == "lobby" and c["scored"]],
                  30, "scores of the new camera")  # fmt: skip
         wait_for(lambda: went_on(dock), 30, "frames of the one that stays")
-        wait_for(lambda: dock and dock[-1]["received"] > dock[0]["received"], 10, "more of dock")
     assert [each["name"] for each in monitor.report()] == ["dock", "lobby"]
     assert dock[-1]["zones"][0]["enter_threshold"] == 0.75
     counts = [each["received"] for each in dock]
