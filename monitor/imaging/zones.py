@@ -16,6 +16,8 @@ from monitor.messages import WHOLE_FRAME, Cut, Picture
 
 Polygon = Sequence[Point]
 
+_MARGIN = 2
+"""Pixels around the picture on which privacy masks are drawn."""
 _SUBPIXEL_BITS = 8
 
 
@@ -69,13 +71,17 @@ def black_out(picture: Picture, polygons: Iterable[Polygon]) -> Picture:
 def _hidden(
     polygons: tuple[tuple[Point, ...], ...], width: int, height: int
 ) -> NDArray[np.bool_] | None:
-    """Which pixels the polygons hide; one more around them, for OpenCV rounds edges."""
+    """Which pixels the polygons hide; one more around them, for OpenCV rounds edges, and drawn with
+    a margin, for it cuts the tips of slivers short at the picture's edge."""
     if not polygons:
         return None
-    hidden = np.zeros((height, width), dtype=np.uint8)
+    hidden = np.zeros((height + 2 * _MARGIN, width + 2 * _MARGIN), dtype=np.uint8)
     for polygon in polygons:
-        cv2.fillPoly(hidden, [_pixels(polygon, width, height)], 1, shift=_SUBPIXEL_BITS)
-    return np.asarray(cv2.dilate(hidden, np.ones((3, 3), np.uint8)) > 0)
+        corners = _pixels(polygon, width, height) + _MARGIN * 2**_SUBPIXEL_BITS
+        cv2.fillPoly(hidden, [corners], 1, shift=_SUBPIXEL_BITS)
+        cv2.polylines(hidden, [corners], isClosed=True, color=1, shift=_SUBPIXEL_BITS)
+    grown = cv2.dilate(hidden, np.ones((3, 3), np.uint8)) > 0
+    return np.ascontiguousarray(grown[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN])
 
 
 @lru_cache(maxsize=512)

@@ -11,7 +11,7 @@ from monitor.imaging.zones import black_out, crop_zone, cut_zones
 
 FRACTIONS = st.integers(0, 64).map(lambda n: n / 64)
 TRIANGLES = st.lists(st.tuples(FRACTIONS, FRACTIONS), min_size=3, max_size=3)
-SIDES = st.integers(8, 200)
+SIDES = st.integers(1, 200)
 
 
 def inside_triangle(
