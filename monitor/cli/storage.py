@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from pathlib import Path
 from typing import Annotated
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 import tzlocal
 from sqlalchemy import Engine
 
 from monitor.config import load_config
+from monitor.config.schedules import parse_zone
 from monitor.config.storage import DatabaseConfig, SnapshotConfig
 from monitor.errors import UsageError
 from monitor.events.database import open_database, parse_url
@@ -85,8 +85,8 @@ def find_timezone(name: str | None) -> tzinfo:
     if name is None:
         return tzlocal.get_localzone()
     try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        return parse_zone(name)
+    except ValueError as error:
         raise UsageError(
             f"there is no time zone {name!r}", remedy="write UTC, Europe/Berlin, Asia/Tokyo …"
         ) from error
