@@ -10,14 +10,22 @@ from typing import BinaryIO
 
 
 @contextmanager
-def whole_file(target: Path) -> Iterator[BinaryIO]:
+def whole_file(target: Path, *, private: bool = False) -> Iterator[BinaryIO]:
     """A file that takes the place of `target` once the block has ended well and it is on disk.
 
     Until then it is `.NAME.partial` in the same folder, which a failed block leaves no trace of.
-    That the new name survives power loss takes a `sync_folder` as well. Raises OSError.
+    That the new name survives power loss takes a `sync_folder` as well. `private`: nobody but the
+    owner may read it at any moment. Raises OSError.
     """
-    with whole_path(target) as partial, partial.open("wb") as file:
-        yield file
+    with whole_path(target) as partial:
+        if private:
+            partial.unlink(missing_ok=True)
+        with open(partial, "xb" if private else "wb", opener=_owned if private else None) as file:
+            yield file
+
+
+def _owned(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 @contextmanager

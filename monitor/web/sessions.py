@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import secrets
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from itsdangerous import BadSignature, URLSafeSerializer
 
+from monitor.storage.files import whole_file
 from monitor.telemetry import get_logger
 
 RENEW_EVERY = 60.0
@@ -115,17 +114,9 @@ class Sessions:
         return self._key, self._ended
 
     def _save(self) -> None:
-        """Exchange the file whole; nobody else may read it at any moment."""
-        fresh = self._file.with_name(f".{self._file.name}.partial")
         text = json.dumps({"key": self._key, "ended": self._ended})
-        with suppress(FileNotFoundError):
-            fresh.unlink()
-        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        fresh.replace(self._file)
+        with whole_file(self._file, private=True) as file:
+            file.write(text.encode())
 
 
 def _parse(data: Any) -> tuple[str, dict[str, float]]:
