@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Final, Self, TypedDict
@@ -125,7 +126,8 @@ class PresenceClassifier:
             for predictor in self._predictors:
                 idle.put(predictor)
             try:
-                for batch in self._batches(items, pool, on_unreadable or _warn):
+                cuts = self._cuts(items, pool, on_unreadable or _warn)
+                while batch := list(islice(cuts, self._batch_size)):
                     judged.append(scoring.submit(self._judge, batch, idle))
                     if len(judged) > side_by_side:
                         yield judged.popleft().result()
@@ -135,31 +137,22 @@ class PresenceClassifier:
                 for future in judged:
                     future.cancel()
 
-    def _batches(
+    def _cuts(
         self,
         items: list[Path | Picture],
         pool: ThreadPoolExecutor,
         on_unreadable: Callable[[InputError], None],
-    ) -> Iterator[list[_Cut]]:
-        """Batches of cut pictures, decoded ahead."""
+    ) -> Iterator[_Cut]:
+        """Pictures cut for the network, decoded ahead."""
         ahead: deque[tuple[str, Future[NDArray[np.uint8]]]] = deque()
-        batch: list[_Cut] = []
         most = 2 * self._batch_size * len(self._predictors) + self._threads
         try:
             for name, item in _named(items):
                 ahead.append((name, pool.submit(self._patches, item)))
                 if len(ahead) >= most:
-                    _collect(ahead, batch, on_unreadable)
-                if len(batch) == self._batch_size:
-                    yield batch
-                    batch = []
+                    yield from _first(ahead, on_unreadable)
             while ahead:
-                _collect(ahead, batch, on_unreadable)
-                if len(batch) == self._batch_size:
-                    yield batch
-                    batch = []
-            if batch:
-                yield batch
+                yield from _first(ahead, on_unreadable)
         finally:
             for _, future in ahead:
                 future.cancel()
@@ -264,15 +257,14 @@ def _named(items: list[Path | Picture]) -> Iterator[tuple[str, Path | Picture]]:
         yield str(item) if isinstance(item, Path) else f"array {index}", item
 
 
-def _collect(
+def _first(
     ahead: deque[tuple[str, Future[NDArray[np.uint8]]]],
-    batch: list[_Cut],
     on_unreadable: Callable[[InputError], None],
-) -> None:
-    """Move the picture that was decoded first to `batch`, if it could be."""
+) -> Iterator[_Cut]:
+    """The picture that was decoded first, if it could be."""
     name, future = ahead.popleft()
     try:
-        batch.append((name, future.result()))
+        yield name, future.result()
     except InputError as error:
         on_unreadable(error)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from psycopg import Connection, OperationalError, abc
-from psycopg.errors import QueryCanceled
 
 CONNECT_TIMEOUT = 10
 """Seconds a server may take to accept a connection."""
@@ -29,8 +28,6 @@ class PatientConnection(Connection[Any]):
         """psycopg's wait, at most `patience` seconds. Raises OperationalError."""
         try:
             return super().wait(gen, interval, self.patience if timeout is None else timeout)
-        except QueryCanceled:
-            raise
         except OperationalError as error:
             if timeout is not None or error.sqlstate is not None or self.closed:
                 raise
