@@ -219,8 +219,15 @@ class House:
         self._watch.on_score(score)
         self._presence.on_score(score)
         if self._history is not None:
-            self._history.on_score(score)
+            self._history.on_score(score, self._counted(score))
         self._learning.on_score(score)
+
+    def _counted(self, score: Score) -> float:
+        """What presence has just taken a score for; one that came late was left out."""
+        sensed = self._presence.sensed(score.camera, score.zone)
+        if sensed is None or sensed.observation.at != score.frame.stamp:
+            return score.value
+        return sensed.observation.score
 
     def _on_outage(self, outage: Outage) -> None:
         """A camera is not seen; in its thread or the watchdog's. Must not block."""

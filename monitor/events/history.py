@@ -1,5 +1,7 @@
 """The score history: what every zone scored, second by second, for calibration and explaining.
 
+Beside each score what presence took it for, which cannot be found out later: pictures are not kept.
+
     Score ──▶ ScoreRecorder ──▶ tallies of the running minutes ──▶ one transaction a minute
 
 It is a diary of diagnostics, kept aside from the events: a thread of its own writes it, the rooms
@@ -23,7 +25,7 @@ from sqlalchemy.orm import Session
 from monitor.clock import Clock, SystemClock
 from monitor.errors import DatabaseError
 from monitor.events.database import describe, explain, reading, writing
-from monitor.events.minutes import SECONDS, Minute, Tallies, pack, unpack
+from monitor.events.minutes import SECONDS, Minute, Spread, Tallies, pack, unpack
 from monitor.events.models import ScoreMinute
 from monitor.messages import Score
 from monitor.telemetry import get_logger
@@ -47,14 +49,14 @@ class ScoreHistory:
     """The seconds of a zone that have scores, in order; all arrays of shape (n,).
 
     `second`: whole seconds since 1970 UTC, int64. `count`: scores in it (255: or more), uint8.
-    `low`, `mean`, `high`: P(someone) in [0, 1], float64, kept in steps of 0.063 of log-odds.
+    `scores`: P(someone) in [0, 1], kept in steps of 0.063 of log-odds. `counted`: what they were
+    taken for, NaN where that was not kept.
     """
 
     second: NDArray[np.int64]
     count: NDArray[np.uint8]
-    low: NDArray[np.float64]
-    mean: NDArray[np.float64]
-    high: NDArray[np.float64]
+    scores: Spread
+    counted: Spread
 
     def __len__(self) -> int:
         return int(self.second.size)
@@ -88,8 +90,9 @@ class ScoreRecorder:
         self._written = 0
         self._trouble = ""
 
-    def on_score(self, score: Score) -> None:
-        """Take a score in; its time is that of its frame. Never waits for the database."""
+    def on_score(self, score: Score, counted: float | None = None) -> None:
+        """Take a score in, and what it counted for (None: not known); its time is that of its
+        frame. Never waits for the database."""
         if not 0.0 <= score.value <= 1.0:
             return
         utc = score.frame.stamp.utc
@@ -98,7 +101,7 @@ class ScoreRecorder:
             tallies = self._running.get(key)
             if tallies is None:
                 tallies = self._running[key] = Tallies()
-            tallies.add(utc.second, score.value)
+            tallies.add(utc.second, score.value, counted)
 
     def start(self) -> None:
         """Start the thread."""
@@ -274,17 +277,26 @@ def _together(minutes: Iterable[tuple[int, Minute]]) -> ScoreHistory:
     parts = list(minutes)
     if not parts:
         nothing = np.zeros(0)
-        return ScoreHistory(
-            nothing.astype(np.int64), nothing.astype(np.uint8), nothing, nothing, nothing
-        )
+        none = Spread(nothing, nothing, nothing)
+        return ScoreHistory(nothing.astype(np.int64), nothing.astype(np.uint8), none, none)
     count = np.concatenate([minute.count for _, minute in parts])
     seen = count > 0
     return ScoreHistory(
         np.concatenate([start + within for start, _ in parts])[seen],
         count[seen],
-        np.concatenate([minute.low for _, minute in parts])[seen],
-        np.concatenate([minute.mean for _, minute in parts])[seen],
-        np.concatenate([minute.high for _, minute in parts])[seen],
+        _joined([minute.scores for _, minute in parts], seen),
+        _joined([minute.counted or _NOT_KNOWN for _, minute in parts], seen),
+    )
+
+
+_NOT_KNOWN = Spread(*(np.full(SECONDS, np.nan) for _ in range(3)))
+
+
+def _joined(parts: list[Spread], seen: NDArray[np.bool_]) -> Spread:
+    return Spread(
+        np.concatenate([part.low for part in parts])[seen],
+        np.concatenate([part.mean for part in parts])[seen],
+        np.concatenate([part.high for part in parts])[seen],
     )
 
 
@@ -294,7 +306,6 @@ def _cut(history: ScoreHistory, since: datetime, until: datetime) -> ScoreHistor
     return ScoreHistory(
         history.second[chosen],
         history.count[chosen],
-        history.low[chosen],
-        history.mean[chosen],
-        history.high[chosen],
+        _joined([history.scores], chosen),
+        _joined([history.counted], chosen),
     )

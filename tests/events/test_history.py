@@ -72,15 +72,29 @@ def test_scores_come_back_second_by_second(
     start = int(NOON.timestamp())
     assert found.second.tolist() == [start + 1, start + 59]  # the running minute is not over
     assert found.count.tolist() == [3, 1]
-    assert found.low.tolist() == pytest.approx([0.2, 0.9], abs=0.01)
-    assert found.mean.tolist() == pytest.approx([0.4, 0.9], abs=0.01)
-    assert found.high.tolist() == pytest.approx([0.6, 0.9], abs=0.01)
+    assert found.scores.low.tolist() == pytest.approx([0.2, 0.9], abs=0.01)
+    assert found.scores.mean.tolist() == pytest.approx([0.4, 0.9], abs=0.01)
+    assert found.scores.high.tolist() == pytest.approx([0.6, 0.9], abs=0.01)
     recorder.write(all_of_it=True)
     assert len(score_history(engine, "dock", "gate", NOON, NOON + timedelta(minutes=5))) == 3
     assert known_history(engine) == [
         ("dock", "gate", NOON, NOON + timedelta(minutes=1)),
         ("dock", "yard", NOON, NOON),
     ]
+
+
+def test_what_a_score_counted_for_comes_back_where_it_was_known(
+    engine: Engine, recorder: ScoreRecorder
+) -> None:
+    recorder.on_score(score(1.0, 0.4), 0.98)
+    recorder.on_score(score(1.2, 0.2), 0.2)
+    recorder.on_score(score(61.0, 0.4))
+    recorder.write(all_of_it=True)
+    found = score_history(engine, "dock", "gate", NOON, NOON + timedelta(minutes=5))
+    assert found.scores.high.tolist() == pytest.approx([0.4, 0.4], abs=0.01)
+    assert found.counted.high[0] == pytest.approx(0.98, abs=0.001)
+    assert found.counted.low[0] == pytest.approx(0.2, abs=0.01)
+    assert np.isnan(found.counted.mean[1])
 
 
 def test_the_span_is_cut_to_seconds(engine: Engine, recorder: ScoreRecorder) -> None:
