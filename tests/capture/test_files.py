@@ -31,12 +31,13 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_file_is_paced_as_a_camera_and_ends_once(watch, video: Path) -> None:
     watched = watch(camera(video))
-    eventually(lambda: watched.stats().state is ReaderState.FAILED)
+    eventually(watched.reasons)
     times = watched.arrivals["cam"]
     assert len(times) == 5
     assert times[-1] - times[0] == pytest.approx(0.8, abs=0.25)
     assert watched.reasons() == ["ended"]
     stats = watched.stats()
+    assert stats.state is ReaderState.FAILED
     assert stats.reason is OutageReason.ENDED
     assert (stats.frames_decoded, stats.frames_sampled, stats.frames_corrupt) == (15, 5, 0)
     assert (stats.codec, stats.width, stats.height) == ("h264", 320, 240)

@@ -29,6 +29,8 @@ def test_sighup_reaches_the_capture_processes(start: Start, footage: Path, tmp_p
     cameras = {name: deepcopy(camera(footage, loop=True)) for name in names}  # no YAML aliases
     monitor = start(cameras, capture={"processes": 2})
     wait_for(lambda: all(each["scored"] for each in monitor.report()), 90, "scores of all")
+    wait_for(lambda: all(each["frame_age"] is not None for each in monitor.report()),
+             30, "the processes' own report")  # fmt: skip
     processes = capture_processes(monitor)
     assert len(processes) == 2
 
