@@ -17,26 +17,32 @@ hour; a camera that sees one an hour has a thirtieth of these false events.
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
+from pydantic import SecretStr
 
 from monitor.cli.output import Format, FormatOption, print_rows
 from monitor.clock import Stamp
+from monitor.config.camera import CameraConfig, SourceConfig
 from monitor.config.presence import EvidenceConfig, PresenceConfig, PresenceMode
-from monitor.messages import PresenceState
+from monitor.messages import Frame, PresenceState, Progress, Scene, Score, Transition
+from monitor.presence import PresenceRoom
 from monitor.presence.machine import Observation, ZoneState, step
 from monitor.presence.metrics import Span, compare
 
 FPS = 5.0
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+NO_PICTURE = np.zeros((1, 1, 3), np.uint8)
 Scores = NDArray[np.float64]
 Method = Callable[[Scores], list[Span]]
 
@@ -252,6 +258,99 @@ def measured(trace: Trace, method: str, setting: str, judge: Method) -> dict[str
     }
 
 
+LAP, CAME, WENT = 100, 60, 90
+"""Seconds from one visitor to the next; when they come and go within that."""
+
+DAY = 86_400
+
+
+class LongRun:
+    """A presence room with one camera, fed for days on end."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[float, float]] = []
+        self._opened = 0.0
+        self._room = PresenceRoom(
+            {"c": CameraConfig(source=SourceConfig(url=SecretStr("rtsp://camera/")))},
+            on_message=self._hear,
+        )
+        rng = np.random.default_rng(1)
+        blocks = rng.integers(40, 200, (7, 7)).repeat(8, axis=0).repeat(8, axis=1)
+        noise = rng.normal(0.0, 1.0, (8, 56, 56))
+        self._scenes = {
+            (infrared, step, number): self._scene(blocks + noise[number], infrared, step)
+            for infrared in (False, True)
+            for step in range(-1, 9)
+            for number in range(8)
+        }
+
+    @staticmethod
+    def _scene(luma: Scores, infrared: bool, step: int) -> Scene:
+        """The place; from step 0 on somebody stands in it, there."""
+        seen = luma * 0.7 + 20.0 if infrared else luma.copy()
+        if step >= 0:
+            seen[20:44, 4 + 5 * step : 12 + 5 * step] = 120.0 if infrared else 90.0
+        small = np.clip(seen, 0, 255).astype(np.uint8)
+        saturation = 0.0 if infrared else 30.0
+        return Scene(
+            float(small.mean()), float(small.std()), saturation, 500.0, small, {"frame": small}
+        )
+
+    def day(self, first: int, looks: int) -> dict[str, Any]:
+        """So many looks from second `first` on."""
+        self.told.clear()
+        spent = time.process_time()
+        for second in range(first, first + looks):
+            self._look(second)
+        spent = time.process_time() - spent
+        sensed = self._room.sensed("c", "frame")
+        known = sensed.evidence if sensed is not None else None
+        starts = [(start + LAP / 2) % LAP - LAP / 2 - CAME for start, _ in self.told]
+        ends = [end % LAP - WENT for _, end in self.told]
+        return {
+            "day": first // DAY + 1,
+            "visitors": looks // LAP,
+            "told": len(self.told),
+            "start_off_s": _round(max(map(abs, starts), default=0.0), 2),
+            "end_off_s": _round(max(map(abs, ends), default=0.0), 2),
+            "empty_level": _round(known.level if known else None, 2),
+            "spread": _round(known.spread if known else None, 2),
+            "us_a_look": round(spent * 1e6 / looks),
+            "memory_mib": round(_resident() / 2**20, 1),
+        }
+
+    def _look(self, second: int) -> None:
+        hour = second // 3600 % 24
+        there = CAME <= second % LAP < WENT
+        odds = (-0.2 if there else -4.0) + 0.25 * (second * 7 % 5 - 2)
+        key = (hour < 6 or hour >= 18, second % 9 if there else -1, second % 8)
+        at = Stamp(float(second), EPOCH + timedelta(seconds=second))
+        frame = Frame("c", second, at, None, (), NO_PICTURE, self._scenes[key])
+        score = float(logistic(np.array(odds)))
+        self._room.on_score(Score("c", "frame", score, frame, at))
+
+    def _hear(self, message: Transition | Progress) -> None:
+        if isinstance(message, Progress):
+            return
+        if message.current is PresenceState.OCCUPIED:
+            self._opened = message.at.monotonic
+        elif message.previous is PresenceState.OCCUPIED:
+            self.told.append((self._opened, message.at.monotonic))
+
+
+def _resident() -> float:
+    """Bytes of this process in memory."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * float(os.sysconf("SC_PAGE_SIZE"))
+
+
+def long_run(looks: int) -> Iterator[dict[str, Any]]:
+    """A row a day."""
+    run = LongRun()
+    for first in range(0, looks, DAY):
+        yield run.day(first, min(DAY, looks - first))
+
+
 def _round(value: float | None, digits: int = 3) -> float | None:
     return None if value is None else round(value, digits)
 
@@ -262,9 +361,16 @@ def main(
         int, typer.Option(help="Of the tuning trace; the test trace has the next.")
     ] = 1,
     budget: Annotated[float, typer.Option(help="False events an hour allowed when tuning.")] = 0.5,
+    long: Annotated[
+        int, typer.Option(help="Instead: so many looks by the whole room, a row a day.")
+    ] = 0,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Compare plain threshold, N of M, hysteresis with debounce, and evidence."""
+    if long:
+        rows = list(long_run(long))
+        print_rows(rows, list(rows[0]), output)
+        return
     tuning, test = make_trace(hours, seed), make_trace(hours, seed + 1)
     fit = calibration(tuning)
     rows = [{"table": "as shipped", **measured(test, *each)} for each in shipped(fit)]

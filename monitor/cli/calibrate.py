@@ -13,12 +13,11 @@ import typer
 from rich.progress import Progress
 from sqlalchemy import Engine
 
-from monitor.cli.calibrate_sources import Gatherer, Wanted, limits_of, refuse_persons
+from monitor.cli.calibrate_sources import Gatherer, Wanted, filmed, limits_of, refuse_persons
 from monitor.cli.footage import (
     now_utc,
     parse_footage,
     progress_bars,
-    replayed,
 )
 from monitor.cli.output import Format, FormatOption, print_rows
 from monitor.cli.storage import DbOption, TimezoneOption, find_storage, find_timezone
@@ -30,7 +29,7 @@ from monitor.events.schema import require_current
 from monitor.presence import zone_settings
 from monitor.presence.truth import read_truth
 from monitor.review import plots, report
-from monitor.review.budget import Budget, parse_budget
+from monitor.review.budget import TOO_LITTLE, Budget, parse_budget
 from monitor.review.calibrate import ZoneCalibration, calibrate
 from monitor.review.patch import Tree, apply_patch, merged_config, patch_of, to_yaml
 
@@ -92,12 +91,15 @@ def calibrate_command(
 
     Recordings are replayed; a span such as "2026-11-20 22:00..2026-11-21 05:00" takes the scores
     that the monitor kept. Settings are tried by running the presence machine on them. Of those
-    that keep the budget the one wins that finds the most visits of the positives, soonest. The
-    report says what the hours prove: none in 9 h bounds the rate at 56 a week, no more. Needs
-    `pip install 'presence-monitor[calibration]'`.
+    that keep the budget the one wins that finds the most visits of the positives, soonest. Of
+    recordings the presence engine of the monitor has the last word, pictures included; stored
+    scores count for what the monitor took them for when they came. The report says what the hours
+    prove: none in 9 h bounds the rate at 56 a week, no more. Needs `pip install
+    'presence-monitor[calibration]'`.
 
-    Where no setting keeps the budget, the exit code is 3: the report is written all the same, and
-    the patch holds the most cautious setting that finds the visits, which --apply leaves out.
+    Where no setting keeps the budget, or the footage is less than a hundredth of what proves it,
+    the exit code is 3: the report is written all the same, and the patch holds the most cautious
+    setting that finds the visits, which --apply leaves out.
 
     Example: `run_monitor.py calibrate -c my.yaml --camera dock --negatives
     "yesterday 22:00..today 05:00" --positives delivery.mp4 --budget 1/week`
@@ -127,6 +129,11 @@ def calibrate_command(
         before = apply_patch(config, patch)
         written.append(f"{config} (as it was: {before})")
     _tell(results, written, output)
+    for result in results:
+        for line in report.warnings(result):
+            sys.stderr.write(f"warning: {result.zone}: {line}\n")
+    if output is Format.TABLE:
+        sys.stderr.write("".join(f"wrote {path}\n" for path in written))
     if not kept:
         raise _missed(results, wanted.budget, output_folder, applying=apply)
 
@@ -137,14 +144,20 @@ def _missed(
     """Says of which zones the budget cannot be kept, and what is known of them."""
     parts = []
     for result in results:
+        share = f", its share is {result.budget.text}" if len(results) > 1 else ""
         if result.after is None:
             parts.append(f"{result.zone} (no setting finds anybody within it)")
+        elif not result.keeps_budget and result.after.proof.too_little:
+            least = report.span(TOO_LITTLE * result.after.proof.hours_to_prove)
+            parts.append(f"{result.zone} (too little footage: less than {least}{share})")
         elif not result.keeps_budget:
-            share = f", its share is {result.budget.text}" if len(results) > 1 else ""
-            parts.append(f"{result.zone} ({result.expected:.2g}/{budget.unit} at best{share})")
+            best = report.figure(result.after.expected)
+            parts.append(f"{result.zone} ({best}/{budget.unit} at best{share})")
+    little = all(each.keeps_budget or each.best.proof.too_little for each in results)
+    verb = "be promised" if little else "be kept"
     unapplied = "; nothing was applied" if applying else ""
     return BudgetError(
-        f"the budget of {budget.text} cannot be kept in {', '.join(parts)}{unapplied}",
+        f"the budget of {budget.text} cannot {verb} in {', '.join(parts)}{unapplied}",
         where=str(folder / "report.json"),
         remedy="give more empty hours, look for persons in them, train on them, or allow more",
     )
@@ -188,13 +201,11 @@ def _calibrated(
         if not trust:
             refuse_persons(stored, wanted)  # before recordings are replayed, which takes time
         bars = stack.enter_context(progress_bars())
-        replays = [
-            list(replayed(videos, config.inference, wanted.name, wanted.camera, bars))
-            if videos
-            else []
+        films = [
+            filmed(videos, config.inference, wanted, bars, stack)
             for videos in (wanted.negatives.videos, wanted.positives.videos)
         ]
-        recorded = {zone: gatherer.recorded(replays) for zone, gatherer in gatherers.items()}
+        recorded = {zone: gatherer.recorded(*films) for zone, gatherer in gatherers.items()}
         if not trust:
             refuse_persons(recorded, wanted)
         share = wanted.budget.split(len(wanted.zones))
@@ -276,7 +287,6 @@ def _tell(results: Sequence[ZoneCalibration], written: list[str], output: Format
     for result in results:
         for line in report.sentences(result):
             sys.stderr.write(f"{result.zone}: {line}\n")
-    sys.stderr.write("".join(f"wrote {path}\n" for path in written))
 
 
 def _row(outcome: dict[str, Any]) -> dict[str, Any]:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
+from rich.progress import Progress
 from sqlalchemy import Engine
 
-from monitor.cli.footage import Footage, history_traces, replay_traces
-from monitor.config import CameraConfig, DecodePolicy, PresenceConfig
+from monitor.cli.footage import Footage, history_traces, replay_traces, replayed
+from monitor.config import CameraConfig, DecodePolicy, InferenceConfig, PresenceConfig
 from monitor.config.presence import PresenceMode
 from monitor.errors import InputError
 from monitor.events.marks import Mark
 from monitor.events.queries import EventFilter, all_events
+from monitor.messages import Score
 from monitor.presence.metrics import Span
 from monitor.replay import ReplayResult
 from monitor.review.budget import Budget
 from monitor.review.calibrate import suspects
-from monitor.review.search import Limits
+from monitor.review.families import Limits
+from monitor.review.reel import Filming, Reel
 from monitor.review.trace import Trace
 
 AROUND_MARKED = timedelta(seconds=60)
@@ -61,6 +66,43 @@ def limits_of(wanted: Wanted, settings: PresenceConfig) -> Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Recording:
+    """One recording scored, and a reel of each zone."""
+
+    result: ReplayResult
+    reels: dict[str, Reel]
+
+    def trace(self, zone: str, truth: dict[str, list[Span]] | None = None) -> Trace:
+        """The zone's scores, which other settings can be tried on."""
+        [trace] = replay_traces([self.result], zone, truth)
+        return replace(trace, film=self.reels[zone].judged)
+
+
+def filmed(
+    videos: Sequence[Path],
+    inference: InferenceConfig,
+    wanted: Wanted,
+    bars: Progress,
+    stack: ExitStack,
+) -> list[Recording]:
+    """Each recording scored; what it showed is kept until the stack closes."""
+    filming: list[Filming] = []
+
+    def listening(_path: Path) -> Callable[[Score], None]:
+        filming.append(Filming(wanted.name, list(wanted.zones), wanted.camera.guards))
+        for reel in filming[-1].reels.values():
+            stack.callback(reel.close)
+        return filming[-1].on_score
+
+    if not videos:
+        return []
+    results = list(
+        replayed(videos, inference, wanted.name, wanted.camera, bars, listening=listening)
+    )
+    return [Recording(*each) for each in zip(results, (f.reels for f in filming), strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
 class Gatherer:
     """Gathers the scores of one zone."""
 
@@ -68,10 +110,10 @@ class Gatherer:
     zone: str
     now: datetime
 
-    def recorded(self, recorded: Sequence[list[ReplayResult]]) -> Traces:
+    def recorded(self, negatives: Sequence[Recording], positives: Sequence[Recording]) -> Traces:
         """Of recordings: those without anybody, and those with visits."""
-        empty = replay_traces(recorded[0], self.zone)
-        visited = replay_traces(recorded[1], self.zone, self.wanted.truth)
+        empty = [each.trace(self.zone) for each in negatives]
+        visited = [each.trace(self.zone, self.wanted.truth) for each in positives]
         if self.wanted.truth is None:
             visited = [_all_of_it(trace) for trace in visited]
         for trace in visited:
@@ -90,7 +132,9 @@ class Gatherer:
 
     def _history(self, engine: Engine, spans: Sequence[tuple[datetime, datetime]]) -> list[Trace]:
         camera = self.wanted.camera
-        return history_traces(engine, self.wanted.name, self.zone, spans, camera.guards)
+        weighs = self.wanted.zones[self.zone].background.enabled
+        name = self.wanted.name
+        return history_traces(engine, name, self.zone, spans, camera.guards, weighs=weighs)
 
     def _add_marked(self, engine: Engine, empty: list[Trace], visited: list[Trace]) -> None:
         place = EventFilter(camera=self.wanted.name, zone=self.zone, limit=1000)

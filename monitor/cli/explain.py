@@ -32,6 +32,7 @@ from monitor.replay import camera_name
 from monitor.review.explain import Explanation, explain, noted_evidence, settings_in_force
 from monitor.review.explain_plot import draw
 from monitor.review.guarded import guarded
+from monitor.review.story import Moment
 from monitor.review.trace import from_history, from_sensed
 
 app = typer.Typer()
@@ -66,13 +67,15 @@ def explain_command(
 ) -> None:
     """Say why an event opened and closed: scores, level, thresholds in force, and the waiting.
 
-    Of an event the scores are taken from the score history (a second each: least, mean, most) and
-    the settings from the event itself. A recording is replayed, and each of its events is
-    explained from every single score and from what that counted for: how far it lay above what
-    the empty zone scores, and how much of the picture differed from it. Of an event that is noted
-    for the score that confirmed it. What scene guards held back is held back; of a stored event
-    camera health tells it. Where the run still does not tell the event when it was told, that is
-    said.
+    Of an event the scores, and what each counted for beside the empty zone, are taken from the
+    score history (a second each: least, mean, most), the settings from the event itself. A
+    recording is replayed, and each of its events is explained from every single score, what that
+    counted for, and why: how far it lay above what the empty zone scores, and how much of the
+    picture differed from it. Of an event that is noted for the score that confirmed it. What scene
+    guards held back is held back; of a stored event camera health tells it. Where the run still
+    does not tell the event when it was told, that is said.
+
+    --plot draws scores, what they counted for, and below, in log-odds, what was added or taken off.
 
     Example: `run_monitor.py explain 8f14e45f-ceea-467f-a0e6-1d2c3b4a5968 --plot why.png`
     """
@@ -140,7 +143,7 @@ def _of_event(event_id: UUID, db: str | None, config: Path | None, around: float
     )
     span = Span(start, max(end, start), confirmed)
     if noted is not None:
-        trace = trace.gained(noted, span.start, span.end)
+        trace = trace.noted(noted, confirmed)
     title = f"event {event.id}, {event.camera}/{event.zone}"
     return _Told(title, explain(trace, settings, span), _facts(event), since)
 
@@ -204,15 +207,32 @@ def _print(told: _Told, output: Format, zone: tzinfo) -> None:
                 {"at_s": round(line.at - explanation.event.start, 3), "what": line.text}
                 for line in explanation.lines
             ],
+            "scores": [_moment(moment, explanation.event.start) for moment in explanation.moments],
         }
         sys.stdout.write(json.dumps(record) + "\n")
         return
     print_rows(rows, ("at", "what"), output, title=told.title)
     if not explanation.agrees:
         sys.stderr.write(
-            "the scores alone do not tell this event when it was told: the history is coarser "
-            "than what was seen, or scene guards or the background memory had a say\n"
+            "the scores that are kept do not tell this event when it was told: the history is "
+            "coarser than what was seen, or does not know what the scores counted for\n"
         )
+
+
+def _moment(moment: Moment, zero: float) -> dict[str, Any]:
+    """One score for programs; what is not known of it is None."""
+    why = moment.weighed
+    return {
+        "at_s": round(moment.at - zero, 3),
+        "score": round(moment.score, 4),
+        "counts": round(moment.counts, 4),
+        "gain": round(why.gain, 3) if why else None,
+        "empty_level": round(why.level, 3) if why and why.level is not None else None,
+        "changed": round(why.changed, 4) if why else None,
+        "moved": why.moved if why else None,
+        "level": round(moment.level, 4),
+        "presence": moment.presence.value,
+    }
 
 
 def _when(told: _Told, at: float, zone: tzinfo) -> str:

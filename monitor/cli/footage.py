@@ -26,6 +26,7 @@ from monitor.errors import InputError, UsageError
 from monitor.events.health import camera_health
 from monitor.events.history import known_history, score_history
 from monitor.events.moments import parse_moment
+from monitor.messages import Score
 from monitor.presence.metrics import Span
 from monitor.replay import Replayer, ReplayResult, videos_in
 from monitor.review.guarded import guarded
@@ -88,8 +89,11 @@ def history_traces(
     zone: str,
     spans: Sequence[tuple[datetime, datetime]],
     guards: GuardConfig,
+    *,
+    weighs: bool = True,
 ) -> list[Trace]:
-    """The stored scores of each span, held back where scene guards held them.
+    """The stored scores of each span, held back where scene guards held them. Unless the zone
+    `weighs` scores against its background, they are taken for what they say.
 
     Raises InputError for a span of which nothing is kept.
     """
@@ -104,6 +108,7 @@ def history_traces(
                 remedy=_kept(engine, camera, zone),
             )
         health = camera_health(engine, camera=camera, since=since, until=until, limit=MOST_HEALTH)
+        trace = trace if weighs else replace(trace, counted=None)
         traces.append(guarded(trace, health, guards))
     return traces
 
@@ -138,16 +143,20 @@ def replayed(
     bars: Progress,
     *,
     every_picture: bool = True,
+    listening: Callable[[Path], Callable[[Score], None]] = lambda _path: lambda _score: None,
 ) -> Iterator[ReplayResult]:
     """Each recording scored. With `every_picture` at the full sampling rate all along, so that no
-    threshold of today decides what is known."""
+    threshold of today decides what is known. Who is `listening` hears each recording's scores."""
     settings = camera
     if every_picture:
         settings = camera.model_copy(update={"decode": DecodePolicy.ALL})
     with Replayer(inference) as replayer:
         for path in videos:
             task = bars.add_task(path.name, total=probe_recording(path).duration_s or None)
-            yield replayer.run(path, name, settings, on_progress=_advancing(bars, task))
+            hear = listening(path)
+            yield replayer.run(
+                path, name, settings, on_progress=_advancing(bars, task), on_score=hear
+            )
             bars.remove_task(task)
 
 

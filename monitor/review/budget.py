@@ -9,19 +9,17 @@ from math import exp, inf
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.config.presence import PresenceConfig
 from monitor.errors import UsageError
-from monitor.messages import PresenceState
 from monitor.presence.metrics import poisson_bound
-from monitor.review.simulate import changes
-from monitor.review.trace import Numbers, Trace
+from monitor.review.trace import Numbers
 
 _UNITS = {"h": 3600.0, "hour": 3600.0, "d": 86400.0, "day": 86400.0, "w": 604800.0}
 _UNITS |= {"week": 604800.0, "month": 2629800.0, "year": 31557600.0}
 _BUDGET = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*([a-z]+)")
 
-LASTING = 300.0
-"""Seconds of a false event that weigh as much as another one: one that never ends is no bargain."""
+TOO_LITTLE = 0.01
+"""Of the time that proves a budget: from less nothing is promised. Nobody can say of a week what
+he has seen of it in ten minutes."""
 
 ENOUGH = 20
 """Runs that describe a tail."""
@@ -80,48 +78,38 @@ def parse_budget(text: str) -> Budget:
     return Budget(float(match[1]), unit, text.strip())
 
 
-def weight(trace: Trace, settings: PresenceConfig, enough: float = inf) -> float:
-    """False events on footage without anybody, as the budget counts them.
-
-    Long ones count again for every LASTING seconds. Once there are more than `enough` no more is
-    looked for.
-    """
-    total, since = 0.0, 0.0
-    for change in changes(trace, settings):
-        if change.current is PresenceState.OCCUPIED:
-            total, since = total + 1.0, change.at.monotonic
-            if total > enough:
-                break
-        elif change.previous is PresenceState.OCCUPIED:
-            total += max(change.at.monotonic - since, 0.0) // LASTING
-    return total
-
-
 @dataclass(frozen=True, slots=True)
 class Proof:
     """What the footage says. Rates are false events in the budget's unit of time.
 
-    `bound`: the rate lies below it with 95 %. `proven`: that keeps the budget.
+    `hours`: of the footage, of which `known_hours` prove something: there it is known what the
+    monitor takes the scores for. `bound`: the rate lies below it with 95 %; infinite if nothing is
+    known. `proven`: that keeps the budget. `too_little`: so little is known that how often
+    something is to be expected, that is never seen in it, is anybody's guess.
     """
 
     false_events: int
     hours: float
+    known_hours: float
     rate: float
     bound: float
     proven: bool
+    too_little: bool
     hours_to_prove: float
 
 
-def prove(false_events: int, watched_s: float, budget: Budget) -> Proof:
-    """Of so many false events in so much time (Poisson)."""
-    per_unit = budget.seconds / watched_s
-    bound = poisson_bound(false_events) * per_unit
+def prove(false_events: int, watched_s: float, budget: Budget, unknown_s: float = 0.0) -> Proof:
+    """Of so many false events in so much time (Poisson), `unknown_s` of which prove nothing."""
+    known_s = watched_s - unknown_s
+    bound = poisson_bound(false_events) * budget.seconds / known_s if known_s > 0.0 else inf
     return Proof(
         false_events,
         watched_s / 3600.0,
-        false_events * per_unit,
+        known_s / 3600.0,
+        false_events * budget.seconds / watched_s,
         bound,
         bound <= budget.events,
+        known_s / 3600.0 < TOO_LITTLE * budget.hours_to_prove,
         budget.hours_to_prove,
     )
 

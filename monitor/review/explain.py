@@ -100,10 +100,9 @@ def _run(trace: Trace, settings: PresenceConfig) -> tuple[list[Moment], list[Cha
     state, told = ZoneState(), Told()
     moments: list[Moment] = []
     changes: list[Change] = []
-    counted = trace.counted if trace.counted is not None else trace.score
     weighed = trace.weighed or (None,) * trace.at.size
     sights = [0] * trace.at.size if trace.sight is None else trace.sight.tolist()
-    columns = (trace.at.tolist(), trace.score.tolist(), counted.tolist(), weighed, sights)
+    columns = (trace.at.tolist(), trace.score.tolist(), trace.counts.tolist(), weighed, sights)
     for at, score, counts, why, sight in zip(*columns, strict=True):
         result = step(state, Observation(trace.stamp(at), counts), settings, sight)
         state = result.state

@@ -1,4 +1,8 @@
-"""What scores mean at a site: Platt's two numbers, or an isotonic table, from labelled traces."""
+"""What scores mean at a site: Platt's two numbers, or an isotonic table, from labelled traces.
+
+Mode evidence gives its meaning to what a score counts for beside the empty zone, so the fit is on
+that.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +49,8 @@ class Quality:
 class Fit:
     """The calibration that was better on scores it had not seen, and all that were tried.
 
-    `quality`: of `as_is`, `platt`, `isotonic` by cross-validation. `auroc`: of the raw scores.
+    `quality`: of `as_is`, `platt`, `isotonic` by cross-validation. `auroc`: of what scores counted
+    for before.
     """
 
     calibration: CalibrationConfig
@@ -56,7 +61,8 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """Scores, 0 or 1 for each, a weight that makes the classes even, and the block it is of."""
+    """What scores counted for, 0 or 1 for each, and the block it is of; `weight` makes the classes
+    even."""
 
     score: Numbers
     label: Labels
@@ -83,7 +89,7 @@ def labelled(traces: Sequence[Trace]) -> Labelled:
     for trace in traces:
         label = trace.occupied()
         clear = label >= 0
-        scores.append(trace.score[clear])
+        scores.append(trace.counts[clear])
         labels.append(label[clear])
         blocks.append(first + np.floor(trace.at[clear] / BLOCK).astype(np.int64))
         first += int(trace.at[-1] / BLOCK) + 1 if trace.at.size else 0

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from monitor.config.presence import PresenceMode
+from monitor.presence.metrics import Span
 from monitor.presence.reading import thresholds
-from monitor.review.calibrate import Outcome, ZoneCalibration
+from monitor.review.calibrate import ZoneCalibration
 from monitor.review.fit import Labelled, labelled
-from monitor.review.simulate import apply_calibration, simulate
+from monitor.review.simulate import apply_calibration
 from monitor.review.trace import Trace
 
 if TYPE_CHECKING:
@@ -59,7 +60,12 @@ def _histogram(figure: Figure, result: ZoneCalibration) -> None:
         curve = apply_calibration(at, result.fit.calibration)
         meaning.plot(at, curve, color="tab:purple", label=f"meaning ({result.fit.kind})")
         meaning.set(ylim=(0, 1.02), ylabel="P(someone | score), both as likely before")
-    axis.set(yscale="log", xlabel="score", ylabel="scores", title=f"{result.zone}: scores")
+    axis.set(
+        yscale="log",
+        xlabel="what a score counts for",
+        ylabel="scores",
+        title=f"{result.zone}: scores, weighed against the empty zone",
+    )
     figure.legend(loc="outside right upper", fontsize=8)
 
 
@@ -110,19 +116,26 @@ def _timeline(figure: Figure, result: ZoneCalibration) -> None:
     shown: list[Trace] = [*result.negatives, *result.positives][:MOST_TIMELINES]
     figure.set_size_inches(12, 1.0 + 1.7 * len(shown))
     axes = figure.subplots(len(shown), squeeze=False)[:, 0]
-    for axis, trace in zip(axes, shown, strict=True):
-        _trace(axis, trace, result)
+    before, after = (
+        () if each is None else (*each.trial.false, *each.trial.found)
+        for each in (result.before, result.after)
+    )
+    for index, (axis, trace) in enumerate(zip(axes, shown, strict=True)):
+        told = [events[index] if events else () for events in (before, after)]
+        _trace(axis, trace, told)
     figure.suptitle(
-        f"{result.zone} — above: truth; below: events before (orange) and after (red); "
-        "grey: held by scene guards",
+        f"{result.zone} — light: scores; blue: what they count for; above: truth; below: events "
+        "before (orange) and after (red); grey: held by scene guards",
         fontsize=10,
     )
 
 
-def _trace(axis: Axes, trace: Trace, result: ZoneCalibration) -> None:
+def _trace(axis: Axes, trace: Trace, told: Sequence[Sequence[Span]]) -> None:
     length = float(trace.at[-1] - trace.at[0]) if trace.at.size else 0.0
     unit, name = next((each for each in UNITS if length < MOST_UNITS * each[0]), UNITS[-1])
-    axis.plot(trace.at / unit, trace.score, linewidth=0.5, color="tab:blue")
+    if trace.counted is not None:
+        axis.plot(trace.at / unit, trace.score, linewidth=0.5, color="tab:cyan", alpha=0.6)
+    axis.plot(trace.at / unit, trace.counts, linewidth=0.5, color="tab:blue")
     under = trace.held | trace.blind
     if under.any():
         axis.fill_between(
@@ -130,12 +143,8 @@ def _trace(axis: Axes, trace: Trace, result: ZoneCalibration) -> None:
         )
     for visit in trace.visits:
         axis.axvspan(visit.start / unit, visit.end / unit, ymin=0.94, color="tab:green")
-    rows: Mapping[str, tuple[float, Outcome | None]] = {
-        "tab:orange": (0.0, result.before),
-        "tab:red": (0.06, result.after),
-    }
-    for colour, (bottom, outcome) in rows.items():
-        for event in simulate(trace, outcome.settings) if outcome else ():
+    for colour, bottom, events in zip(("tab:orange", "tab:red"), (0.0, 0.06), told, strict=True):
+        for event in events:
             middle, half = (event.start + event.end) / 2, max((event.end - event.start) / 2, 0.5)
             left, right = (middle - half) / unit, (middle + half) / unit
             axis.axvspan(left, right, ymin=bottom, ymax=bottom + 0.06, color=colour)

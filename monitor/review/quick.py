@@ -53,7 +53,7 @@ def levels(trace: Trace, settings: PresenceConfig) -> Numbers:
     found = np.zeros(trace.at.size)
     before: Reading | None = None
     last = 0.0
-    rows = zip(trace.at.tolist(), trace.score.tolist(), trace.blind.tolist(), strict=True)
+    rows = zip(trace.at.tolist(), trace.counts.tolist(), trace.blind.tolist(), strict=True)
     for i, (at, score, blind) in enumerate(rows):
         if blind and not speaks(score, settings):
             before = None

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from math import isfinite
 from typing import Any
 
 from monitor.errors import UsageError
 from monitor.presence.metrics import Comparison
+from monitor.review.budget import TOO_LITTLE
 from monitor.review.calibrate import Outcome, ZoneCalibration, changed_keys
 
 EXTRA = "pip install 'presence-monitor[calibration]'"
@@ -26,13 +28,15 @@ def require_libraries() -> None:
 
 def as_tree(result: ZoneCalibration) -> dict[str, Any]:
     """Everything as plain numbers and words; seconds unless a key says otherwise."""
-    proof = result.after.proof if result.after else result.before.proof
+    proof = result.best.proof
     return {
         "zone": result.zone,
         "budget": result.budget.text,
         "false_events_allowed": result.budget.events,
         "negatives": {
             "hours": proof.hours,
+            "known_hours": proof.known_hours,
+            "judged_again_hours": _hours_judged_again(result)[0],
             "guarded_s": sum(trace.guarded_s for trace in result.negatives),
             "from": [trace.name for trace in result.negatives],
         },
@@ -43,10 +47,12 @@ def as_tree(result: ZoneCalibration) -> dict[str, Any]:
         },
         "before": _outcome(result.before),
         "after": _outcome(result.after) if result.after else None,
-        "expected_false_events": result.expected,
+        "expected_false_events": result.after.expected if result.after else None,
         "keeps_budget": result.keeps_budget,
         "proven": bool(result.after and result.after.proof.proven),
+        "too_little_footage": proof.too_little,
         "hours_to_prove": proof.hours_to_prove,
+        "warnings": list(warnings(result)),
         "calibration": None
         if result.fit is None
         else {
@@ -59,12 +65,13 @@ def as_tree(result: ZoneCalibration) -> dict[str, Any]:
 
 
 def _outcome(outcome: Outcome) -> dict[str, Any]:
+    bound = outcome.proof.bound
     return {
         "presence": changed_keys(outcome.settings),
         "false_events": outcome.proof.false_events,
         "false_rate": outcome.proof.rate,
-        "false_rate_bound_95": outcome.proof.bound,
-        **_visits(outcome.visits),
+        "false_rate_bound_95": bound if isfinite(bound) else None,
+        **_visits(outcome.trial.visits),
     }
 
 
@@ -80,36 +87,96 @@ def _visits(visits: Comparison) -> dict[str, Any]:
 
 
 def sentences(result: ZoneCalibration) -> Iterator[str]:
-    """What it means, a line each."""
+    """What was found, a line each."""
     unit = result.budget.unit
     if result.after is None:
         yield f"no setting that was tried keeps {result.budget.text} and finds anybody"
         return
+    if result.after.settings == result.before.settings:
+        yield "the present settings stay: of those that were tried none is better"
     proof = result.after.proof
+    known = f" {span(proof.known_hours)}" if proof.known_hours < proof.hours else ""
     yield (
-        f"{proof.false_events} false events in {_hours(proof.hours)}: "
-        f"fewer than {_figure(proof.bound)}/{unit} with 95 %"
+        f"{proof.false_events} false events in {span(proof.hours)}"
+        + (f": fewer than {figure(proof.bound)}/{unit} with 95 %" if isfinite(proof.bound) else "")
+        + (f", by the{known} of which that is known" if known and isfinite(proof.bound) else "")
     )
     if proof.proven:
         yield f"that proves the budget of {result.budget.text}"
-    else:
-        yield (
-            f"that does not prove {result.budget.text}: it takes "
-            f"{_hours(proof.hours_to_prove)} without one"
-        )
-        if result.expected is not None:
-            missed = "" if result.keeps_budget else ": no setting that finds as many visits does it"
-            yield f"how fast its scores thin out promises {_figure(result.expected)}/{unit}{missed}"
+    elif not proof.too_little:
+        missed = "" if result.promised else ": no setting that finds as many visits does it"
+        promise = figure(result.after.expected)
+        yield f"how fast its scores thin out promises {promise}/{unit}{missed}"
+    yield from _judges(result)
     guarded = sum(trace.guarded_s for trace in result.negatives)
     if guarded:
         yield f"scene guards held changes back in {guarded:.0f} s of it, here as in the monitor"
     if result.made_up:
-        yield "no visits were given: ten seconds of one score each, 0.6 to 0.99, stood in for them"
+        yield (
+            "no visits were given: ten seconds of one score each, 0.6 to 0.99, stood in for them, "
+            "taken for what they say"
+        )
 
 
-def _hours(hours: float) -> str:
+def warnings(result: ZoneCalibration) -> Iterator[str]:
+    """What cannot be known of it, a line each."""
+    budget, proof = result.budget, result.best.proof
+    if proof.known_hours < proof.hours:
+        yield (
+            f"of {span(proof.hours - proof.known_hours)} of stored scores it was not kept what the "
+            "monitor took them for beside the empty zone: here they are taken for what they say, "
+            "and prove nothing; calibrate on recordings, or on hours that were stored since"
+        )
+    if proof.too_little:
+        least = span(TOO_LITTLE * proof.hours_to_prove)
+        yield (
+            f"{_bounded(result)}: too little to say anything of {budget.text}; a promise takes "
+            f"{least} without anybody, a proof {span(proof.hours_to_prove)}"
+        )
+    elif not proof.proven:
+        yield (
+            f"{_bounded(result)}: that does not prove {budget.text}; it takes "
+            f"{span(proof.hours_to_prove)} without a false event"
+        )
+
+
+def _bounded(result: ZoneCalibration) -> str:
+    proof = result.best.proof
+    if not isfinite(proof.bound):
+        return "this footage bounds false events by nothing"
+    return (
+        f"{span(proof.known_hours)} of footage with {proof.false_events} false events bound them "
+        f"at {figure(proof.bound)} a {result.budget.unit} (Poisson, 95 %)"
+    )
+
+
+def _judges(result: ZoneCalibration) -> Iterator[str]:
+    """Who judged the footage without anybody."""
+    again, stored = _hours_judged_again(result)
+    if again:
+        yield f"{span(again)} of recordings were judged by the presence engine itself"
+    if stored:
+        yield (
+            f"{span(stored)} of stored scores were taken for what the monitor took them for then; "
+            "their pictures are not kept, so the engine cannot judge them again under new settings"
+        )
+
+
+def _hours_judged_again(result: ZoneCalibration) -> tuple[float, float]:
+    """Of the footage without anybody: hours with pictures, and without."""
+    hours = [0.0, 0.0]
+    for trace in result.negatives:
+        hours[0 if trace.film is not None else 1] += trace.watched_s / 3600.0
+    return hours[0], hours[1]
+
+
+def span(hours: float) -> str:
+    """A length of time, for people."""
+    if hours < 1.0:
+        return f"{hours * 60.0:.0f} min" if hours * 60.0 >= 2.0 else f"{hours * 3600.0:.0f} s"
     return f"{hours:.0f} h" if hours >= 10.0 else f"{hours:.2g} h"
 
 
-def _figure(number: float) -> str:
-    return f"{number:.0f}" if number >= 100.0 else f"{number:.2g}"
+def figure(number: float) -> str:
+    """A rate, for people."""
+    return f"{number:,.0f}" if number >= 100.0 else f"{number:.2g}"

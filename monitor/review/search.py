@@ -2,140 +2,89 @@
 
 Everything else equal, a higher threshold never gives more false events, so for each way of
 smoothing and waiting the lowest threshold within the budget is taken: it finds the most. Among
-these the visits decide.
+these the visits decide. That is a search among hundreds, so scores are taken for what they counted
+for when they were scored. What a score counts for depends on the settings, if only a little; so the
+best of them are then tried for real (`monitor.review.trial`), and that decides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import product
 from math import inf
 
 import numpy as np
 
-from monitor.config.presence import (
-    CalibrationConfig,
-    EvidenceConfig,
-    PresenceConfig,
-    PresenceMode,
-)
-from monitor.presence.metrics import Comparison, Span, compare, total
+from monitor.config.presence import PresenceConfig
+from monitor.presence.metrics import Comparison, compare, total
 from monitor.presence.reading import thresholds
-from monitor.review.budget import ENOUGH, Budget, tail_of, weight
+from monitor.review.budget import ENOUGH, Budget, tail_of
+from monitor.review.families import Family
 from monitor.review.quick import Levels
 from monitor.review.simulate import simulate
-from monitor.review.trace import RECORDED, Trace, logistic, odds_of
+from monitor.review.trace import Trace, odds_of
+from monitor.review.trial import Trial, trial, weight
 
-LEVELS = tuple(logistic(np.arange(-2.0, 6.51, 0.25)).round(4).tolist())
-"""Enter thresholds tried, in steps of log-odds."""
+HIGHER = (0, 1, 2, 4, 8)
+"""Steps up a family that are tried for real: the first that keeps the budget is taken."""
 
-HYSTERESIS = (1.0, 2.0)
-"""Log-odds by which the exit threshold lies below the enter threshold."""
-
-WAITS = (0.4, 0.6, 1.0, 2.0, 3.0, 5.0)
-"""Seconds of `enter_after` tried."""
-
-SMOOTHINGS = (1.0,)
-"""Tried beside the present one."""
-
-BELIEFS = tuple(logistic(np.arange(2.2, 14.1, 0.4)).round(7).tolist())
-"""Enter beliefs tried, in steps of log-odds."""
-
-CORRELATIONS = (0.25, 0.5, 1.0, 2.0)
-STRONGEST = (0.99, 0.999)
+TRIES = 4
+"""Families that are tried for real."""
 
 Step = Callable[[], None]
 """Called when one family of settings is done."""
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """Thresholds that the scores at hand can judge.
-
-    A camera that was looked at closely only while scores were doubtful cannot say what a
-    threshold below its doubts would have done: `lowest_enter`, `highest_exit`.
-    """
-
-    lowest_enter: float = 0.0
-    highest_exit: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
 class Found:
-    """One setting that keeps the budget, and what it finds of the visits.
+    """One setting of a family that keeps the budget, and what it finds of the visits.
 
     `expected`: false events a second that the tail of its runs promises.
     """
 
-    settings: PresenceConfig
+    family: Family
+    place: int
     visits: Comparison
     expected: float
 
     @property
-    def worth(self) -> tuple[float, float, float, float]:
-        """More is better: visits found, flaps, delay until told, share of the time right."""
-        visits = self.visits
-        return (
-            round(visits.recall or 0.0, 3),
-            -round(visits.flaps_per_event or 0.0, 2),
-            -round(visits.confirm_p95 if visits.confirm_p95 is not None else np.inf, 1),
-            visits.accuracy or 0.0,
-        )
+    def settings(self) -> PresenceConfig:
+        """The setting."""
+        return self.family[self.place]
+
+    @property
+    def worth(self) -> Worth:
+        """How good it is."""
+        return worth(self.visits)
 
 
-Family = Sequence[PresenceConfig]
-"""Settings that differ in their threshold only, from the lowest."""
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A setting as the engine tells it. `expected` as in `Found`; `keeps`: no more false events on
+    the footage than the budget allows for its length."""
+
+    trial: Trial
+    expected: float
+    keeps: bool
+
+    @property
+    def worth(self) -> Worth:
+        """How good it is."""
+        return worth(self.trial.visits)
 
 
-def plain_families(base: PresenceConfig, limits: Limits) -> list[Family]:
-    """Mode plain: everything `calibrate` does not choose is as in `base`."""
-    families: list[Family] = []
-    smoothings = sorted({base.smoothing, *SMOOTHINGS})
-    for wait, smoothing, gap in product(WAITS, smoothings, HYSTERESIS):
-        family = []
-        for level in LEVELS:
-            below = min(float(logistic(odds_of(np.array(level)) - gap)), limits.highest_exit)
-            leave = round(below, 3)
-            if level < limits.lowest_enter or not 0.0 < leave < level:
-                continue
-            changes = {
-                "mode": PresenceMode.PLAIN,
-                "enter_threshold": level,
-                "exit_threshold": leave,
-                "enter_after": wait,
-                "smoothing": smoothing,
-            }
-            family.append(base.model_copy(update=changes))
-        families.append(family)
-    return [family for family in families if family]
+Worth = tuple[float, float, float, float]
 
 
-def evidence_families(base: PresenceConfig, calibration: CalibrationConfig) -> list[Family]:
-    """Mode evidence, on scores that `calibration` gives their meaning."""
-    families: list[Family] = []
-    for correlation, strongest in product(CORRELATIONS, STRONGEST):
-        family = []
-        for belief in BELIEFS:
-            changes = {
-                "calibration": calibration,
-                "enter_belief": belief,
-                "correlation": correlation,
-                "strongest": strongest,
-            }
-            evidence: EvidenceConfig = base.evidence.model_copy(update=changes)
-            family.append(
-                base.model_copy(
-                    update={
-                        "mode": PresenceMode.EVIDENCE,
-                        "enter_after": 0.0,
-                        "enter_hits": 2,
-                        "evidence": evidence,
-                    }
-                )
-            )
-        families.append(family)
-    return families
+def worth(visits: Comparison) -> Worth:
+    """More is better: visits found, flaps, delay until told, share of the time right."""
+    told = visits.confirm_p95
+    return (
+        round(visits.recall or 0.0, 3),
+        -round(visits.flaps_per_event or 0.0, 2),
+        -round(told, 1) if told is not None else -inf,
+        round(visits.accuracy or 0.0, 3),
+    )
 
 
 class Bench:
@@ -155,29 +104,67 @@ class Bench:
         self._watched = sum(trace.watched_s for trace in negatives)
         self._allowed = float(int(budget.rate * self._watched))
         self._levels = Levels(negatives)
+        self._trials: dict[str, Trial] = {}
 
-    def best_of(self, families: Sequence[Family], step: Step) -> Found | None:
-        """The setting of most worth among those that keep the budget; None if none does."""
-        best: Found | None = None
+    def ranked(self, families: Sequence[Family], step: Step) -> list[Found]:
+        """Of each family the lowest threshold that keeps the budget, the best first."""
+        found = []
         for family in families:
-            found = self._lowest_within(family, self._budget.rate)
-            if found is not None and (best is None or found.worth > best.worth):
-                best = found
+            lowest = self._lowest_within(family, self._budget.rate)
+            if lowest is not None:
+                found.append(lowest)
             step()
+        return sorted(found, key=lambda each: each.worth, reverse=True)
+
+    def best_of(self, ranked: Sequence[Found], step: Step) -> Tried | None:
+        """The best of them, by what the engine tells; None if none of it keeps the budget."""
+        best: Tried | None = None
+        for found in ranked[:TRIES]:
+            tried = self._confirmed(found)
+            if tried is not None and (best is None or tried.worth > best.worth):
+                best = tried
+            step()
+            if best is not None and best.worth >= found.worth:
+                break  # the others promise no more
         return best
 
-    def most_cautious_of(self, families: Sequence[Family], step: Step) -> Found | None:
+    def tried(self, family: Family, place: int) -> Tried:
+        """What the engine tells under a setting."""
+        settings = family[place]
+        key = settings.model_dump_json()
+        if key not in self._trials:
+            self._trials[key] = trial(settings, self._negatives, self._positives)
+        found = self._trials[key]
+        counted = Bench(found.negatives, found.positives, self._budget)._counted(family)
+        return Tried(found, counted[place][2], found.weight <= self._allowed)
+
+    def promises(self, tried: Tried) -> bool:
+        """Whether a setting keeps the budget, as far as anybody can say."""
+        return tried.keeps and tried.expected <= self._budget.rate
+
+    def _confirmed(self, found: Found) -> Tried | None:
+        for higher in HIGHER:
+            if (place := found.place + higher) >= len(found.family):
+                return None
+            tried = self.tried(found.family, place)
+            if self.promises(tried):
+                return tried
+            if not tried.trial.visits.visits_found:
+                return None
+        return None
+
+    def most_cautious_of(self, families: Sequence[Family], step: Step) -> Tried | None:
         """Where no tail promises enough: of the settings without too many false events on the
         footage that find the most visits, the one that promises the fewest."""
         lowest = [self._lowest_within(family, inf) for family in families]
         most = max((found.visits.visits_found for found in lowest if found), default=0)
         best: Found | None = None
         for family in families:
-            found = self._highest_with(family, most)
+            found = self._highest_with(family, most) if most else None
             if found is not None and (best is None or found.expected < best.expected):
                 best = found
             step()
-        return best
+        return None if best is None else self.tried(best.family, best.place)
 
     def _counted(self, family: Family) -> list[tuple[PresenceConfig, int, float]]:
         """Each setting of a family, its runs of hits, and the rate a second to be expected."""
@@ -190,12 +177,12 @@ class Bench:
         ]
 
     def _lowest_within(self, family: Family, rate: float) -> Found | None:
-        for settings, seen, expected in self._counted(family):
+        for place, (settings, seen, expected) in enumerate(self._counted(family)):
             if expected > rate or not self._keeps(settings, seen, self._allowed):
                 continue
             visits = judge(self._positives, settings)
             if self._keeps(settings, seen, self._allowed - visits.false_events):
-                return Found(settings, visits, expected)
+                return Found(family, place, visits, expected)
         return None
 
     def _highest_with(self, family: Family, visits_found: int) -> Found | None:
@@ -211,7 +198,7 @@ class Bench:
                 high = middle
                 continue
             if self._keeps(settings, seen, self._allowed - visits.false_events):
-                best = Found(settings, visits, expected)
+                best = Found(family, middle, visits, expected)
             low = middle + 1
         return best
 
@@ -223,31 +210,17 @@ class Bench:
             return False
         total = 0.0
         for trace in self._negatives:
-            total += weight(trace, settings, allowed - total)
+            total += weight(simulate(trace, settings))
             if total > allowed:
                 return False
         return True
 
 
 def judge(positives: Sequence[Trace], settings: PresenceConfig) -> Comparison:
-    """What the settings find of the visits."""
+    """What the settings find of the visits, scores taken for what they counted for."""
     return total(
         compare(
             simulate(trace, settings), trace.visits, float(trace.at[-1]) if trace.at.size else 0.0
         )
         for trace in positives
     )
-
-
-def made_up_visits() -> Iterator[Trace]:
-    """Visits for sites that have none to show: ten seconds of one score, from 0.6 to 0.99."""
-    at = np.arange(0.0, 40.0, 0.2)
-    for score in (0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99):
-        there = (at >= 15.0) & (at < 25.0)
-        yield Trace(
-            f"ten seconds of {score:g}",
-            RECORDED,
-            at,
-            np.where(there, score, 0.02),
-            (Span(15.0, 25.0),),
-        )

@@ -2,8 +2,9 @@
 
 Most of a trace cannot start anything. While a zone is settled and empty, what lies further than a
 warm-up before the next score that can count for somebody is left out; the average forgets faster
-than that. Where the trace knows what scene guards held back, that is held back here, too. The
-background memory takes no part: scores are taken for what they say.
+than that. What scores counted for, and what scene guards held back, is as the trace has it: as it
+was under the settings of then. That is exact where nobody was thought to be there, then or now;
+`monitor.review.reel` runs the whole engine, but takes the pictures for it.
 """
 
 from __future__ import annotations
@@ -64,7 +65,8 @@ def changes(trace: Trace, settings: PresenceConfig) -> Iterator[Change]:
     if settings.mode is PresenceMode.EVIDENCE:
         warm_up = WARM_UP_OF_BELIEF
     sight = trace.sight if trace.sight is not None else np.zeros(trace.at.size, np.uint8)
-    upcoming = np.flatnonzero(_can_count(trace.score, settings))
+    counts = trace.counts
+    upcoming = np.flatnonzero(_can_count(counts, settings))
     resumes = np.searchsorted(trace.at, trace.at[upcoming] - warm_up)
     following = iter(zip(upcoming.tolist(), resumes.tolist(), strict=True))
     end = trace.at.size
@@ -73,7 +75,7 @@ def changes(trace: Trace, settings: PresenceConfig) -> Iterator[Change]:
     at = 0.0
     while index < end:
         at = float(trace.at[index])
-        yield from run.take(trace.stamp(at), float(trace.score[index]), int(sight[index]))
+        yield from run.take(trace.stamp(at), float(counts[index]), int(sight[index]))
         while target <= index:
             target, resume = next(following, (end, end))
         if run.idle and resume > index + 1:

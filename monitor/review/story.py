@@ -129,11 +129,11 @@ def _attempts(moments: Sequence[Moment], words: _Words) -> Iterator[Line]:
             run.append(moment)
             continue
         if run and moment.presence is not PresenceState.OCCUPIED:
-            peak = max(each.score for each in run)
+            peak = max(run, key=lambda each: (each.counts, each.score))
             yield Line(
                 run[0].at,
                 f"not enough: {len(run)} hits over {run[-1].at - run[0].at:.1f} s, "
-                f"score up to {peak:.3f}, {words.needed}",
+                f"score up to {_scored(peak)}, {words.needed}",
             )
         run = []
 
@@ -144,7 +144,7 @@ def _opening(rise: Sequence[Moment], words: _Words, start: float, told: float) -
     first = rise[0]
     early = first.at - start
     began = f"{early:.1f} s before, midway from the look before it" if early > MIDWAY else "here"
-    yield Line(first.at, f"first evidence: score {first.score:.3f}; the event starts {began}")
+    yield Line(first.at, f"first evidence: score {_scored(first)}; the event starts {began}")
     hits = [moment for moment in rise if moment.hit]
     yield from _weighing(hits or rise)
     if hits:
@@ -179,7 +179,9 @@ def _weighing(moments: Sequence[Moment]) -> Iterator[Line]:
 def _stay(inside: Sequence[Moment], words: _Words) -> Iterator[Line]:
     peak = max(inside, key=lambda moment: moment.score)
     mean = sum(moment.score for moment in inside) / len(inside)
-    yield Line(peak.at, f"highest score {peak.score:.3f}; mean of {len(inside)}: {mean:.3f}")
+    counted = sum(moment.counts for moment in inside) / len(inside)
+    taken = "" if _same(mean, counted) else f" (counting for {counted:.3f})"
+    yield Line(peak.at, f"highest score {_scored(peak)}; mean of {len(inside)}: {mean:.3f}{taken}")
     dips = [
         run
         for clear, group in groupby(inside, key=lambda moment: moment.clears > 0)
@@ -233,6 +235,17 @@ def _held(sight: int) -> str:
     if sight & BLIND:
         words.append("the picture shows nothing")
     return ", ".join(words)
+
+
+def _scored(moment: Moment) -> str:
+    """A score, and what it counts for if that is something else."""
+    if _same(moment.score, moment.counts):
+        return f"{moment.score:.3f}"
+    return f"{moment.score:.3f} (counting for {moment.counts:.3f})"
+
+
+def _same(score: float, counts: float) -> bool:
+    return abs(score - counts) < 0.0005
 
 
 def _times(count: int) -> str:

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from monitor.clock import Stamp
 from monitor.events.history import ScoreHistory
-from monitor.presence.arrival import GAIN, SLOPE, SPREADS, Evidence
+from monitor.events.minutes import Spread
+from monitor.presence.arrival import Evidence
 from monitor.presence.metrics import Span
 from monitor.presence.sense import Sensed
+from monitor.review.reel import Film
 
 Numbers = NDArray[np.float64]
 
@@ -37,9 +39,10 @@ class Trace:
 
     `at`: seconds since `start`, float64 (n,), rising. `score`: P(someone) in [0, 1], float64
     (n,). `visits`: when somebody was there, in seconds since `start`. `dated`: whether `start` is
-    a real date. `counted`: what each score was taken for, float64 (n,), and `weighed` why (empty:
-    not known); without it scores are taken for what they say. `sight`: what scene guards held back
-    at each score, uint8 (n,) of HELD_ENTRIES, HELD_EXITS and BLIND; without it nothing.
+    a real date. `counted`: what presence took each score for, float64 (n,), NaN where nobody knows
+    any more; None where scores are taken for what they say. `weighed`: why (empty: not known).
+    `sight`: what scene guards held back at each score, uint8 (n,) of HELD_ENTRIES, HELD_EXITS and
+    BLIND; without it nothing. `film`: shows the recording to other settings, if it is one.
     """
 
     name: str
@@ -51,6 +54,21 @@ class Trace:
     counted: Numbers | None = None
     weighed: tuple[Evidence | None, ...] = ()
     sight: NDArray[np.uint8] | None = None
+    film: Film | None = None
+
+    @property
+    def counts(self) -> Numbers:
+        """What each score is taken for; for what it says where nobody knows better."""
+        if self.counted is None:
+            return self.score
+        return np.where(np.isnan(self.counted), self.score, self.counted)
+
+    @property
+    def unweighed_s(self) -> float:
+        """Watched seconds of whose scores nobody knows what the monitor took them for."""
+        if self.counted is None:
+            return 0.0
+        return float(self._steps[(np.isnan(self.counted) & ~self._under(BLIND))[:-1]].sum())
 
     @property
     def watched_s(self) -> float:
@@ -98,15 +116,14 @@ class Trace:
             sight=self.sight[chosen] if self.sight is not None else None,
         )
 
-    def gained(self, noted: Evidence, since: float, until: float) -> Trace:
-        """With the scores between two seconds taken for what they would have counted for beside
-        the `noted` one: against the same empty zone, while the picture differed from it."""
-        if noted.level is None or noted.spread is None or noted.gain <= 0.0:
+    def noted(self, evidence: Evidence, confirmed: float) -> Trace:
+        """With what is noted with an event of the score that confirmed it."""
+        if not self.at.size:
             return self
-        inside = (self.at >= since) & (self.at <= until)
-        odds = odds_of(self.score)
-        gain = np.where(inside, np.minimum(rise(odds, noted.level, noted.spread), GAIN), 0.0)
-        return replace(self, counted=logistic(odds + gain), weighed=(noted,) * self.at.size)
+        nearest = int(np.abs(self.at - confirmed).argmin())
+        weighed: list[Evidence | None] = [None] * self.at.size
+        weighed[nearest] = evidence
+        return replace(self, weighed=tuple(weighed))
 
     def occupied(self, edge: float = 0.5) -> NDArray[np.int8]:
         """Per score 1 within a visit, 0 outside, -1 nearer than `edge` seconds to its ends, and
@@ -124,11 +141,6 @@ def odds_of(score: Numbers) -> Numbers:
     """Log-odds of scores."""
     held = np.clip(score, SURE, 1.0 - SURE)
     return np.asarray(np.log(held / (1.0 - held)))
-
-
-def rise(odds: Numbers, level: float, spread: float) -> Numbers:
-    """As `monitor.presence.arrival.Empty.rise`, for many at once."""
-    return np.asarray(SLOPE * np.maximum((odds - level) / spread - SPREADS, 0.0))
 
 
 def logistic(odds: Numbers) -> Numbers:
@@ -167,16 +179,23 @@ def from_history(name: str, history: ScoreHistory, since: datetime) -> Trace:
     """
     base = since.timestamp()
     at: list[float] = []
-    score: list[float] = []
-    means = history.mean.tolist()
-    rising = np.gradient(history.mean).tolist() if len(history) > 1 else [0.0] * len(history)
-    columns = (history.second, history.count, history.low, history.high)
-    rows = zip(*(column.tolist() for column in columns), means, rising, strict=True)
-    for second, count, low, high, mean, slope in rows:
-        values = _spread(count, low, mean, high)
+    for second, count in zip(history.second.tolist(), history.count.tolist(), strict=True):
         at += [second - base + (i + 0.5) / count for i in range(count)]
-        score += values if slope >= 0.0 else values[::-1]
-    return Trace(name, since, np.array(at), np.array(score), dated=True)
+    score = _one_by_one(history.scores, history.count)
+    counted = _one_by_one(history.counted, history.count)
+    return Trace(name, since, np.array(at), score, dated=True, counted=counted)
+
+
+def _one_by_one(seconds: Spread, counts: NDArray[np.uint8]) -> Numbers:
+    means = seconds.mean
+    rising = np.gradient(means).tolist() if means.size > 1 else [0.0] * means.size
+    columns = (counts, seconds.low, means, seconds.high)
+    values: list[float] = []
+    rows = zip(*(column.tolist() for column in columns), rising, strict=True)
+    for count, low, mean, high, slope in rows:
+        spread = _spread(count, low, mean, high)
+        values += spread[::-1] if slope < 0.0 else spread
+    return np.array(values)
 
 
 def _spread(count: int, low: float, mean: float, high: float) -> list[float]:

@@ -38,6 +38,8 @@ from monitor.presence.machine import (
 )
 from monitor.presence.room import PresenceRoom
 
+from .scenery import Place
+from .scenery import at as scenery_at
 from .test_machine_properties import EPOCH, at, configs, constant, either_mode, run, told, traces
 
 UNKNOWN, VACANT, OCCUPIED = PresenceState.UNKNOWN, PresenceState.VACANT, PresenceState.OCCUPIED
@@ -242,3 +244,37 @@ def test_a_million_observations_neither_grow_nor_drift() -> None:
     tracemalloc.stop()
     assert (opened, closed) == (10_000, 9_999)
     assert sizes[-1] - sizes[0] < 10_000
+
+
+def test_the_whole_room_with_its_pictures_neither_grows_nor_drifts() -> None:
+    """A faint visitor every 100 s, whom only the weighing against the empty zone finds: every time
+    the same, whatever the room has learned. (A million looks: `benchmarks.presence --long`.)"""
+    watching, place = Watching(PresenceConfig(), count(1)), Place()
+    told: list[tuple[float, float, float]] = []
+    levels: list[float] = []
+    sizes: list[int] = []
+    for lap in range(20):
+        if lap == 14:
+            tracemalloc.start()
+        for second in range(100):
+            there = 60 <= second < 90
+            person = (40 + 12 * (second % 9), 120) if there else None
+            frame = place.but(person=person).frame(100.0 * lap + second)
+            score = (0.42, 0.45, 0.4)[second % 3] if there else (0.02, 0.03, 0.025)[second % 3]
+            watching.room.on_score(Score("dock", "frame", score, frame, frame.stamp))
+        sensed = watching.room.sensed("dock", "frame")
+        assert sensed is not None
+        assert sensed.evidence is not None
+        assert sensed.evidence.level is not None
+        levels.append(sensed.evidence.level)
+        opened, closed = (each for each in watching.changes() if OCCUPIED in each[:1] or each[3])
+        start = scenery_at(100.0 * lap).monotonic
+        told.append((opened[1] - start, opened[2] - start, closed[1] - start))
+        watching.said.clear()
+        if lap >= 14:
+            sizes.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    assert set(told[1:]) == {told[1]}
+    assert told[1] == (59.5, 62.0, 89.0)
+    assert abs(levels[-1] - levels[6]) < 0.1
+    assert sizes[-1] - sizes[1] < 20_000

@@ -42,7 +42,8 @@ EVENT = UUID("8f14e45f-ceea-467f-a0e6-1d2c3b4a5968")
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twenty minutes of stored scores with one visit, and the event that came of it."""
+    """Twenty minutes of stored scores with one visit, and the event that came of it. Of the camera
+    `old` it was not kept what the scores counted for."""
     folder = tmp_path_factory.mktemp("site")
     url = f"sqlite:///{folder}/monitor.db"
     migrate(url)
@@ -54,9 +55,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     picture = np.zeros((2, 2, 3), np.uint8)
     for seconds, value in zip(at.tolist(), logistic(odds).tolist(), strict=True):
         stamp = Stamp(seconds, START + timedelta(seconds=seconds))
-        recorder.on_score(
-            Score("dock", "frame", value, Frame("dock", 0, stamp, None, (), picture), stamp)
-        )
+        for camera, counted in (("dock", value), ("old", None)):
+            frame = Frame(camera, 0, stamp, None, (), picture)
+            recorder.on_score(Score(camera, "frame", value, frame, stamp), counted)
     recorder.write(all_of_it=True)
     [span] = simulate(Trace("all", START, at, logistic(odds)), PresenceConfig())
     assert span.confirmed is not None
@@ -69,7 +70,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {
             "database": {"url": url},
             "snapshots": {"folder": str(folder / "snapshots")},
-            "cameras": {"dock": {"source": {"url": "clip.mp4"}, "decode": "all"}},
+            "cameras": {
+                name: {"source": {"url": "clip.mp4"}, "decode": "all"} for name in ("dock", "old")
+            },
         },
         folder / "site.yaml",
     )
@@ -151,6 +154,48 @@ def test_calibrate_applies_what_check_accepts(site: Path) -> None:
     (site / "site.yaml").write_text(before)
 
 
+def test_ten_minutes_prove_nothing_of_a_week_and_that_is_said(site: Path) -> None:
+    before = (site / "site.yaml").read_text()
+    ten = "2026-03-02 01:00..2026-03-02 01:10"
+    arguments = calibrating(site, "--negatives", ten, "--budget", "1/week", "--apply", "-f", "json")
+    result = CliRunner().invoke(app, arguments)
+    assert isinstance(result.exception, BudgetError), result.output
+    assert result.exception.exit_code == 3
+    assert "cannot be promised in frame (too little footage: less than 5 h)" in str(
+        result.exception
+    )
+    tree = json.loads(result.stdout)
+    assert tree["too_little_footage"]
+    assert not tree["keeps_budget"]
+    [warning] = tree["warnings"]
+    assert "10 min of footage with 0 false events bound them at 3,0" in warning
+    assert "a proof 503 h" in warning
+    assert f"warning: frame: {warning}" in result.stderr
+    assert (site / "site.yaml").read_text() == before
+
+
+def test_stored_scores_of_which_nobody_knows_what_they_counted_for_prove_nothing(
+    site: Path,
+) -> None:
+    arguments = calibrating(site, "--negatives", EMPTY, "--budget", "1/hour", "-f", "json")
+    arguments[arguments.index("dock")] = "old"
+    result = CliRunner().invoke(app, arguments)
+    assert isinstance(result.exception, BudgetError), result.output
+    tree = json.loads(result.stdout)
+    assert tree["negatives"]["known_hours"] == 0.0
+    assert tree["before"]["false_rate_bound_95"] is None
+    assert "it was not kept what the monitor took them for" in tree["warnings"][0]
+    # A zone that does not weigh takes scores for what they say: then they are known.
+    before = (site / "site.yaml").read_text()
+    try:
+        unweighing = {"presence": {"background": {"enabled": False}}}
+        apply_patch(site / "site.yaml", {"cameras": {"old": unweighing}})
+        tree = json.loads(run(*arguments))
+    finally:
+        (site / "site.yaml").write_text(before)
+    assert tree["negatives"]["known_hours"] == pytest.approx(0.25, abs=0.001)
+
+
 def test_a_budget_that_cannot_be_kept_has_its_exit_code_and_a_report(site: Path) -> None:
     before = (site / "site.yaml").read_text()
     arguments = calibrating(
@@ -159,8 +204,7 @@ def test_a_budget_that_cannot_be_kept_has_its_exit_code_and_a_report(site: Path)
     result = CliRunner().invoke(app, arguments)
     assert isinstance(result.exception, BudgetError), result.output
     assert result.exception.exit_code == 3
-    assert "the budget of 1/year cannot be kept in frame (" in result.exception.what
-    assert "/year at best" in result.exception.what
+    assert "the budget of 1/year cannot be promised in frame (too little" in result.exception.what
     assert "nothing was applied" in result.exception.what
     tree = json.loads(result.stdout)
     assert not tree["keeps_budget"]

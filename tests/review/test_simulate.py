@@ -22,6 +22,7 @@ from monitor.config.presence import (
 )
 from monitor.events.health import HealthSpan
 from monitor.events.history import ScoreHistory
+from monitor.events.minutes import Spread
 from monitor.messages import CameraHealth, EndReason, Frame, HealthKind, PresenceState, Scene
 from monitor.presence import machine
 from monitor.presence.machine import Hold, Observation, ZoneState
@@ -252,11 +253,12 @@ def test_stored_seconds_become_scores_again() -> None:
     history = ScoreHistory(
         second,
         np.array([1, 4, 2], np.uint8),
-        np.array([0.2, 0.3, 0.1]),
-        np.array([0.2, 0.6, 0.2]),
-        np.array([0.2, 0.9, 0.3]),
+        Spread(np.array([0.2, 0.3, 0.1]), np.array([0.2, 0.6, 0.2]), np.array([0.2, 0.9, 0.3])),
+        Spread(*(np.array([0.01, 0.95, np.nan]) for _ in range(3))),
     )
     made = from_history("x", history, start)
     assert made.at.tolist() == [0.5, 1.125, 1.375, 1.625, 1.875, 5.25, 5.75]
     assert sorted(made.score[1:5].tolist()) == pytest.approx([0.3, 0.6, 0.6, 0.9])
     assert made.score[5:].tolist() == pytest.approx([0.3, 0.1])  # they were falling
+    assert made.counts.tolist() == pytest.approx([0.01, *[0.95] * 4, 0.3, 0.1])
+    assert made.unweighed_s == pytest.approx(0.5)
