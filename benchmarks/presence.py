@@ -23,6 +23,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,11 +50,12 @@ Method = Callable[[Scores], list[Span]]
 
 @dataclass(frozen=True)
 class Trace:
-    """Log-odds at `FPS`, and the truth: strong visits, weak visits."""
+    """Log-odds at `FPS`, the truth (strong visits, weak visits), and the false bursts."""
 
     odds: Scores
     strong: tuple[Span, ...]
     weak: tuple[Span, ...]
+    bursts: tuple[Span, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -82,10 +84,12 @@ def make_trace(hours: float, seed: int) -> Trace:
         (strong if is_strong else weak).append(Span(now, now + stay))
         now += stay + 15.0 + float(rng.exponential(90.0))
     empty = odds == -4.0
+    bursts = []
     for at in rng.uniform(0.0, count, rng.poisson(30.0 * hours)).astype(int):
         burst = slice(at, at + max(1, int(rng.exponential(1.0) * FPS)))
         odds[burst] += np.where(empty[burst], 5.0, 0.0)
-    return Trace(odds + _noise(rng, count), tuple(strong), tuple(weak))
+        bursts.append(Span(burst.start / FPS, burst.stop / FPS))
+    return Trace(odds + _noise(rng, count), tuple(strong), tuple(weak), tuple(bursts))
 
 
 def _noise(rng: np.random.Generator, count: int) -> Scores:
@@ -264,6 +268,33 @@ LAP, CAME, WENT = 100, 60, 90
 DAY = 86_400
 
 
+STEPS = 9
+"""Places where somebody may stand."""
+
+
+@lru_cache
+def _place() -> tuple[Scores, Scores]:
+    """A place in 56 x 56 cells of luma, and eight moments of noise."""
+    rng = np.random.default_rng(1)
+    blocks = rng.integers(40, 200, (7, 7)).repeat(8, axis=0).repeat(8, axis=1)
+    return blocks.astype(np.float64), rng.normal(0.0, 1.0, (8, 56, 56))
+
+
+def scene(number: int, step: int = -1, *, height: int = 24, infrared: bool = False) -> Scene:
+    """The place; from step 0 on something as high as that stands in it, there."""
+    blocks, noise = _place()
+    seen = blocks + noise[number % 8]
+    if infrared:
+        seen = seen * 0.7 + 20.0
+    if step >= 0:
+        seen[44 - height : 44, 4 + 5 * step : 12 + 5 * step] = 120.0 if infrared else 90.0
+    small = np.clip(seen, 0, 255).astype(np.uint8)
+    saturation = 0.0 if infrared else 30.0
+    return Scene(
+        float(small.mean()), float(small.std()), saturation, 500.0, small, {"frame": small}
+    )
+
+
 class LongRun:
     """A presence room with one camera, fed for days on end."""
 
@@ -274,27 +305,12 @@ class LongRun:
             {"c": CameraConfig(source=SourceConfig(url=SecretStr("rtsp://camera/")))},
             on_message=self._hear,
         )
-        rng = np.random.default_rng(1)
-        blocks = rng.integers(40, 200, (7, 7)).repeat(8, axis=0).repeat(8, axis=1)
-        noise = rng.normal(0.0, 1.0, (8, 56, 56))
         self._scenes = {
-            (infrared, step, number): self._scene(blocks + noise[number], infrared, step)
+            (infrared, step, number): scene(number, step, infrared=infrared)
             for infrared in (False, True)
-            for step in range(-1, 9)
+            for step in range(-1, STEPS)
             for number in range(8)
         }
-
-    @staticmethod
-    def _scene(luma: Scores, infrared: bool, step: int) -> Scene:
-        """The place; from step 0 on somebody stands in it, there."""
-        seen = luma * 0.7 + 20.0 if infrared else luma.copy()
-        if step >= 0:
-            seen[20:44, 4 + 5 * step : 12 + 5 * step] = 120.0 if infrared else 90.0
-        small = np.clip(seen, 0, 255).astype(np.uint8)
-        saturation = 0.0 if infrared else 30.0
-        return Scene(
-            float(small.mean()), float(small.std()), saturation, 500.0, small, {"frame": small}
-        )
 
     def day(self, first: int, looks: int) -> dict[str, Any]:
         """So many looks from second `first` on."""
@@ -323,7 +339,7 @@ class LongRun:
         hour = second // 3600 % 24
         there = CAME <= second % LAP < WENT
         odds = (-0.2 if there else -4.0) + 0.25 * (second * 7 % 5 - 2)
-        key = (hour < 6 or hour >= 18, second % 9 if there else -1, second % 8)
+        key = (hour < 6 or hour >= 18, second % STEPS if there else -1, second % 8)
         at = Stamp(float(second), EPOCH + timedelta(seconds=second))
         frame = Frame("c", second, at, None, (), NO_PICTURE, self._scenes[key])
         score = float(logistic(np.array(odds)))
