@@ -186,11 +186,7 @@ def _zones(name: str, camera: CameraConfig, zone: str | None) -> dict[str, Prese
 def _calibrated(
     wanted: Wanted, config: MonitorConfig, db: str | None, file: Path, *, trust: bool
 ) -> list[ZoneCalibration]:
-    if not (wanted.negatives or wanted.marked):
-        raise UsageError(
-            "there are no negatives, so nothing is known of false events",
-            remedy="name footage without anybody by --negatives",
-        )
+    wanted.check()
     gatherers = {zone: Gatherer(wanted, zone, now_utc()) for zone in wanted.zones}
     with ExitStack() as stack:
         engine = _database(stack, db, file) if wanted.asks_database else None

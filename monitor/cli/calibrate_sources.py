@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from monitor.cli.footage import Footage, history_traces, replay_traces, replayed
 from monitor.config import CameraConfig, DecodePolicy, InferenceConfig, PresenceConfig
 from monitor.config.presence import PresenceMode
-from monitor.errors import InputError
+from monitor.errors import InputError, UsageError
 from monitor.events.marks import Mark
 from monitor.events.queries import EventFilter, all_events
 from monitor.messages import Score
@@ -50,6 +50,22 @@ class Wanted:
     budget: Budget
     truth: dict[str, list[Span]] | None
     marked: bool
+
+    def check(self) -> None:
+        """Raise UsageError if there is nothing to calibrate on, InputError for a recording with
+        visits of which the truth knows none."""
+        if not (self.negatives or self.marked):
+            raise UsageError(
+                "there are no negatives, so nothing is known of false events",
+                remedy="name footage without anybody by --negatives",
+            )
+        for path in self.positives.videos if self.truth is not None else ():
+            if not (self.truth or {}).get(path.name):
+                raise InputError(
+                    "the truth names no visit in this positive",
+                    where=str(path),
+                    remedy="add it to the truth file, or leave it out",
+                )
 
     @property
     def asks_database(self) -> bool:
@@ -116,9 +132,6 @@ class Gatherer:
         visited = [each.trace(self.zone, self.wanted.truth) for each in positives]
         if self.wanted.truth is None:
             visited = [_all_of_it(trace) for trace in visited]
-        for trace in visited:
-            if not trace.visits:
-                raise InputError("the truth names no visit in this positive", where=trace.name)
         return empty, visited
 
     def stored(self, engine: Engine) -> Traces:

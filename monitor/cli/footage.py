@@ -52,14 +52,15 @@ class Footage:
 def parse_footage(texts: Sequence[str], now: datetime, zone: tzinfo) -> Footage:
     """Files, folders, and spans such as `2026-11-20 22:00..2026-11-21 05:00`.
 
-    Raises UsageError for spans that cannot be read or are empty, InputError for missing files.
+    Raises UsageError for spans that cannot be read or are empty, InputError for files that are
+    missing or no videos.
     """
     videos: list[Path] = []
     spans = []
     for text in texts:
         path = Path(text)
         if path.exists():
-            videos += videos_in([path])
+            videos += _readable(path)
         elif SEPARATOR in text:
             spans.append(_span(text, now, zone))
         else:
@@ -69,6 +70,16 @@ def parse_footage(texts: Sequence[str], now: datetime, zone: tzinfo) -> Footage:
                 remedy="name a recording, or write 2026-11-20 22:00..2026-11-21 05:00",
             )
     return Footage(tuple(videos), tuple(spans))
+
+
+def _readable(path: Path) -> list[Path]:
+    """The recordings there; found out before hours of others are replayed."""
+    found = list(videos_in([path]))
+    if not found:
+        raise InputError("there is no video in it", where=str(path))
+    for video in found:
+        probe_recording(video)
+    return found
 
 
 def _span(text: str, now: datetime, zone: tzinfo) -> tuple[datetime, datetime]:

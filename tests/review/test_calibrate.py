@@ -12,7 +12,7 @@ from monitor.review.budget import parse_budget, prove, tail_of
 from monitor.review.calibrate import calibrate, changed_keys, suspects
 from monitor.review.families import Limits, plain_families
 from monitor.review.fit import fit, labelled
-from monitor.review.report import as_tree, sentences
+from monitor.review.report import as_tree, sentences, warnings
 from monitor.review.simulate import apply_calibration, simulate
 from monitor.review.trace import odds_of
 from monitor.review.trial import weight
@@ -81,7 +81,7 @@ def test_bursts_are_left_out_and_visits_found() -> None:
     tree = as_tree(result)
     assert tree["after"]["false_rate_bound_95"] == pytest.approx(3.0 * 3.0, rel=0.02)
     assert not tree["proven"]
-    assert any("does not prove 2/hour" in line for line in sentences(result))
+    assert any("does not prove 2/hour" in line for line in warnings(result))
 
 
 def test_short_footage_makes_cautious() -> None:
