@@ -92,14 +92,15 @@ class Replayer:
         camera: CameraConfig,
         *,
         on_progress: Callable[[float], None] = lambda _seconds: None,
-        on_score: Callable[[Score], None] = lambda _score: None,
+        on_score: Callable[[Score, float], None] = lambda _score, _counted: None,
         on_message: Callable[[Transition | Progress], None] = lambda _message: None,
         max_side: int = PICTURE_SIDE,
     ) -> ReplayResult:
         """Replay one recording as camera `name`; `on_progress` hears the media time in seconds.
 
-        `on_score` and `on_message` hear what goes into presence and what comes out of it;
-        `max_side` is the longer side of the pictures they may look at.
+        `on_score` and `on_message` hear what goes into presence (a score, and what it was taken
+        for) and what comes out of it; `max_side` is the longer side of the pictures they may look
+        at.
 
         Raises InputError if the file is no video.
         """
@@ -108,8 +109,7 @@ class Replayer:
         collector = _Collector(name, camera, self._pool.model_id, recording.attend, on_message)
 
         def hear(score: Score) -> None:
-            collector.on_score(score)
-            on_score(score)
+            on_score(score, collector.on_score(score))
 
         with self._lock:
             self._on_score = hear
@@ -165,12 +165,14 @@ class _Collector:
         """How many frames were scored."""
         return len(self._sequences)
 
-    def on_score(self, score: Score) -> None:
+    def on_score(self, score: Score) -> float:
+        """What presence takes it for."""
         self._sequences.add(score.frame.sequence)
         self._presence.on_score(score)
         sensed = self._presence.sensed(score.camera, score.zone)
         at = score.frame.stamp.monotonic
         self.scores.append(ScorePoint(score.zone, at, score.value, sensed))
+        return score.value if sensed is None else sensed.observation.score
 
     def finish(self, last: Stamp) -> tuple[ReplayEvent, ...]:
         """End what is open and return the events in the order of their start."""

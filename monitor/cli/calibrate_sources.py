@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -11,13 +11,12 @@ from pathlib import Path
 from rich.progress import Progress
 from sqlalchemy import Engine
 
-from monitor.cli.footage import Footage, history_traces, replay_traces, replayed
+from monitor.cli.footage import Footage, Hear, history_traces, replay_traces, replayed
 from monitor.config import CameraConfig, DecodePolicy, InferenceConfig, PresenceConfig
 from monitor.config.presence import PresenceMode
 from monitor.errors import InputError, UsageError
 from monitor.events.marks import Mark
 from monitor.events.queries import EventFilter, all_events
-from monitor.messages import Score
 from monitor.presence.metrics import Span
 from monitor.replay import ReplayResult
 from monitor.review.budget import Budget
@@ -104,11 +103,12 @@ def filmed(
     """Each recording scored; what it showed is kept until the stack closes."""
     filming: list[Filming] = []
 
-    def listening(_path: Path) -> Callable[[Score], None]:
+    def listening() -> Hear:
         filming.append(Filming(wanted.name, list(wanted.zones), wanted.camera.guards))
         for reel in filming[-1].reels.values():
             stack.callback(reel.close)
-        return filming[-1].on_score
+        film = filming[-1]
+        return lambda score, _counted: film.on_score(score)
 
     if not videos:
         return []

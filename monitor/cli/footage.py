@@ -34,6 +34,9 @@ from monitor.review.trace import Trace, from_history, from_sensed
 
 SEPARATOR = ".."
 
+Hear = Callable[[Score, float], None]
+"""Hears a score and what it was taken for."""
+
 MOST_HEALTH = 100_000
 """Spans of camera health looked at; a month of a light that is switched every half minute."""
 
@@ -154,17 +157,18 @@ def replayed(
     bars: Progress,
     *,
     every_picture: bool = True,
-    listening: Callable[[Path], Callable[[Score], None]] = lambda _path: lambda _score: None,
+    listening: Callable[[], Hear] = lambda: lambda _score, _counted: None,
 ) -> Iterator[ReplayResult]:
     """Each recording scored. With `every_picture` at the full sampling rate all along, so that no
-    threshold of today decides what is known. Who is `listening` hears each recording's scores."""
+    threshold of today decides what is known. Who is `listening` hears each recording's scores, and
+    what presence took them for."""
     settings = camera
     if every_picture:
         settings = camera.model_copy(update={"decode": DecodePolicy.ALL})
     with Replayer(inference) as replayer:
         for path in videos:
             task = bars.add_task(path.name, total=probe_recording(path).duration_s or None)
-            hear = listening(path)
+            hear = listening()
             yield replayer.run(
                 path, name, settings, on_progress=_advancing(bars, task), on_score=hear
             )

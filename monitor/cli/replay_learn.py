@@ -31,10 +31,10 @@ class Hearing:
     truth: Sequence[Span] | None
     _kept: dict[str, float] = field(default_factory=dict)
 
-    def on_score(self, score: Score) -> None:
-        """A score of the recording."""
+    def on_score(self, score: Score, counted: float) -> None:
+        """A score of the recording, and what presence took it for."""
         if self.truth is None:
-            self.room.on_score(score)
+            self.room.on_score(score, counted)
             return
         at = score.frame.stamp.monotonic
         last = self._kept.get(score.zone)

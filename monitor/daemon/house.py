@@ -218,9 +218,10 @@ class House:
         """Inference has a score; in the pool's thread."""
         self._watch.on_score(score)
         self._presence.on_score(score)
+        counted = self._counted(score)
         if self._history is not None:
-            self._history.on_score(score, self._counted(score))
-        self._learning.on_score(score)
+            self._history.on_score(score, counted)
+        self._learning.on_score(score, counted)
 
     def _counted(self, score: Score) -> float:
         """What presence has just taken a score for; one that came late was left out."""

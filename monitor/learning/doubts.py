@@ -26,7 +26,8 @@ class Reason(StrEnum):
     """Why a picture is kept."""
 
     UNSURE = "unsure"
-    """Its score lies near the thresholds."""
+    """Its score lies near the thresholds, or what it counts for beside the empty zone lies on the
+    other side of them."""
     UNCONFIRMED = "unconfirmed"
     """Scores spoke for somebody, but not for long enough to be told."""
     SHORT = "short"
@@ -47,19 +48,19 @@ class ZoneDoubts:
     _last_hit: Stamp | None = None
     _kept: dict[Reason, Stamp] | None = None
 
-    def on_score(self, score: Score) -> list[tuple[Reason, Score]]:
-        """What of this and earlier scores is to be kept."""
+    def on_score(self, score: Score, counted: float) -> list[tuple[Reason, Score]]:
+        """What of this and earlier scores is to be kept; `counted`: what presence took it for."""
         found = []
         now = score.frame.stamp
         low, high, hit = self._bounds()
-        if not self.occupied and score.value >= hit:
+        if not self.occupied and counted >= hit:
             self._last_hit = now
             if self._best is None or score.value > self._best.value:
                 self._best = score
         elif self._best and self._last_hit and now.since(self._last_hit) >= GIVEN_UP:
             found.append((Reason.UNCONFIRMED, self._best))
             self._best = self._last_hit = None
-        if low <= score.value < high:
+        if low <= score.value < high or (score.value >= hit) is not (counted >= hit):
             found.append((Reason.UNSURE, score))
         return [each for each in found if self._due(each[0], now)]
 

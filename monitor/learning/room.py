@@ -130,14 +130,14 @@ class LearningRoom:
         on = self._config.enabled
         return LearningStats(on, self._kept, self._dropped, self._refused, self._trouble)
 
-    def on_score(self, score: Score) -> None:
-        """Take a score in; quick unless `wait`."""
+    def on_score(self, score: Score, counted: float) -> None:
+        """Take a score in, and what presence took it for; quick unless `wait`."""
         if not self._config.enabled:
             return
         place = score.camera, score.zone
         with self._lock:
             zone = self._zones.get(place)
-            found = zone.on_score(score) if zone is not None else []
+            found = zone.on_score(score, counted) if zone is not None else []
         for reason, doubtful in found:
             name = _name(doubtful.frame.stamp.utc, score.zone, reason, doubtful.value)
             self._put(Kind.DOUBTFUL, place, name, doubtful.frame)

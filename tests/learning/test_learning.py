@@ -34,6 +34,13 @@ def score(seconds: float, value: float, zone: str = "frame", shown: object = GRE
     return Score("dock", zone, value, frame, at(seconds))
 
 
+def scored(
+    seconds: float, value: float, zone: str = "frame", shown: object = GREY
+) -> tuple[Score, float]:
+    """A score that counts for what it says."""
+    return score(seconds, value, zone, shown), value
+
+
 def change(seconds: float, current: PresenceState, event_id: object, **more: object) -> Transition:
     return Transition(
         "dock",
@@ -59,31 +66,40 @@ def config(tmp_path: Path) -> LearningConfig:
 
 def test_scores_near_the_thresholds_are_doubtful_now_and_then() -> None:
     zone = ZoneDoubts(PresenceConfig(), every=10.0)
-    sure = [zone.on_score(score(float(second), 0.1)) for second in range(5)]
+    sure = [zone.on_score(*scored(float(second), 0.1)) for second in range(5)]
     assert not any(sure)
-    assert [reason for reason, _ in zone.on_score(score(5.0, 0.6))] == [Reason.UNSURE]
-    assert zone.on_score(score(6.0, 0.6)) == []
-    assert zone.on_score(score(14.9, 0.5)) == []
-    assert len(zone.on_score(score(15.0, 0.5))) == 1
+    assert [reason for reason, _ in zone.on_score(*scored(5.0, 0.6))] == [Reason.UNSURE]
+    assert zone.on_score(*scored(6.0, 0.6)) == []
+    assert zone.on_score(*scored(14.9, 0.5)) == []
+    assert len(zone.on_score(*scored(15.0, 0.5))) == 1
+
+
+def test_where_the_weighing_says_something_else_than_the_score_is_doubtful() -> None:
+    zone = ZoneDoubts(PresenceConfig(), every=10.0)
+    assert zone.on_score(score(0.0, 0.2), 0.2) == []
+    assert [reason for reason, _ in zone.on_score(score(1.0, 0.2), 0.95)] == [Reason.UNSURE]
+    (came_to_nothing, best), (reason, _) = zone.on_score(score(20.0, 0.9), 0.05)
+    assert (came_to_nothing, best.value) == (Reason.UNCONFIRMED, 0.2)
+    assert reason is Reason.UNSURE
 
 
 def test_what_came_to_nothing_is_kept_by_its_best_picture() -> None:
     zone = ZoneDoubts(PresenceConfig(), every=10.0)
     for second, value in ((0.0, 0.95), (0.2, 0.99), (0.4, 0.96)):
-        assert zone.on_score(score(second, value)) == []
-    assert zone.on_score(score(2.0, 0.1)) == []
-    [(reason, best)] = zone.on_score(score(0.4 + GIVEN_UP, 0.1))
+        assert zone.on_score(*scored(second, value)) == []
+    assert zone.on_score(*scored(2.0, 0.1)) == []
+    [(reason, best)] = zone.on_score(*scored(0.4 + GIVEN_UP, 0.1))
     assert reason is Reason.UNCONFIRMED
     assert best.value == 0.99
 
 
 def test_what_became_an_event_did_not_come_to_nothing() -> None:
     zone = ZoneDoubts(PresenceConfig(), every=10.0)
-    zone.on_score(score(0.0, 0.95))
+    zone.on_score(*scored(0.0, 0.95))
     zone.on_occupied(occupied=True)
-    zone.on_score(score(1.0, 0.95))
+    zone.on_score(*scored(1.0, 0.95))
     zone.on_occupied(occupied=False)
-    assert zone.on_score(score(60.0, 0.1)) == []
+    assert zone.on_score(*scored(60.0, 0.1)) == []
 
 
 def test_the_lists_are_what_training_reads(config: LearningConfig) -> None:
@@ -148,7 +164,7 @@ def test_the_weight_is_bounded_and_labelled_ones_make_way_for_nothing(tmp_path: 
 def test_the_room_keeps_doubtful_pictures_and_short_events(config: LearningConfig) -> None:
     room = LearningRoom(config, {"dock": CAMERA}, wait=True)
     room.start()
-    room.on_score(score(1.0, 0.6))
+    room.on_score(*scored(1.0, 0.6))
     event = uuid4()
     shot = jpeg.encode(GREY)
     room.on_message(change(20.0, PresenceState.OCCUPIED, event, snapshot=shot))
@@ -184,8 +200,8 @@ def test_of_a_zone_its_own_part_is_kept(config: LearningConfig) -> None:
     )
     room = LearningRoom(config, {"dock": camera}, wait=True)
     room.start()
-    room.on_score(score(1.0, 0.6, zone="gate"))
-    room.on_score(score(1.0, 0.6, zone="nowhere"))
+    room.on_score(*scored(1.0, 0.6, zone="gate"))
+    room.on_score(*scored(1.0, 0.6, zone="nowhere"))
     room.stop(10.0)
     [path] = config.folder.rglob("*.jpg")
     assert jpeg.read_picture(path).shape == (40, 30, 3)
@@ -199,7 +215,7 @@ def test_nobody_waits_for_a_slow_disk(
     room.start()
     started = time.monotonic()
     for second in range(50):
-        room.on_score(score(float(second), 0.6))
+        room.on_score(*scored(float(second), 0.6))
     assert time.monotonic() - started < 0.25
     assert room.stats().dropped >= 40
 
@@ -214,12 +230,12 @@ def test_a_full_disk_is_told_and_survived(
     room.start()
     with monkeypatch.context() as patched:
         patched.setattr(LearningFolder, "keep", full)
-        room.on_score(score(1.0, 0.6))
+        room.on_score(*scored(1.0, 0.6))
         deadline = time.monotonic() + 5.0
         while room._queue.qsize() and time.monotonic() < deadline:
             time.sleep(0.01)
         time.sleep(0.1)
-    room.on_score(score(60.0, 0.6))
+    room.on_score(*scored(60.0, 0.6))
     room.stop(10.0)
     assert len(names(config.folder)) == 1
 
@@ -232,7 +248,7 @@ def running(config: LearningConfig, camera: CameraConfig = CAMERA) -> LearningRo
 
 def test_it_is_off_unless_asked_for(config: LearningConfig) -> None:
     room = running(config.model_copy(update={"enabled": False}))
-    room.on_score(score(1.0, 0.6))
+    room.on_score(*scored(1.0, 0.6))
     room.on_mark(Kind.NOBODY, ("dock", "frame"), "event", jpeg.encode(GREY))
     room.stop(10.0)
     assert not config.folder.exists()
@@ -245,12 +261,12 @@ def test_it_is_turned_on_and_off_while_it_runs(config: LearningConfig) -> None:
     room.on_message(change(0.5, PresenceState.OCCUPIED, event))
     room.reconfigure(config, {"dock": CAMERA})
     assert room.stats().enabled
-    room.on_score(score(1.0, 0.6))
+    room.on_score(*scored(1.0, 0.6))
     ended = {"end_reason": EndReason.VACATED, "snapshot": jpeg.encode(GREY)}
     room.on_message(change(90.0, PresenceState.VACANT, event, **ended))  # began unheard
     until(lambda: room.stats().kept == 1)
     room.reconfigure(off, {"dock": CAMERA})
-    room.on_score(score(100.0, 0.6))
+    room.on_score(*scored(100.0, 0.6))
     room.stop(10.0)
     assert names(config.folder) == ["20260301T120001.000Z-frame-unsure-0.600.jpg"]
     assert (config.folder / "doubtful.txt").read_text().count("\n") == 1
@@ -260,13 +276,13 @@ def test_another_folder_and_another_pace_hold_at_once(
     config: LearningConfig, tmp_path: Path
 ) -> None:
     room = running(config)
-    room.on_score(score(1.0, 0.6))
+    room.on_score(*scored(1.0, 0.6))
     until(lambda: room.stats().kept == 1)
     room.reconfigure(
         config.model_copy(update={"folder": tmp_path / "other", "every": 1.0}), {"dock": CAMERA}
     )
-    room.on_score(score(2.0, 0.6))
-    room.on_score(score(3.5, 0.6))
+    room.on_score(*scored(2.0, 0.6))
+    room.on_score(*scored(3.5, 0.6))
     room.stop(10.0)
     assert len(names(config.folder)) == 1
     assert (config.folder / "doubtful.txt").read_text().count("\n") == 1
@@ -275,17 +291,17 @@ def test_another_folder_and_another_pace_hold_at_once(
 
 def test_other_thresholds_and_zones_are_heard_of(config: LearningConfig) -> None:
     room = running(config)
-    room.on_score(score(1.0, 0.9))
+    room.on_score(*scored(1.0, 0.9))
     assert room.stats().kept == 0
     strict = {"presence": {"enter_threshold": 0.95, "exit_threshold": 0.6}}
     room.reconfigure(config, {"dock": CameraConfig.model_validate(SOURCE | strict)})
-    room.on_score(score(2.0, 0.9))
+    room.on_score(*scored(2.0, 0.9))
     until(lambda: room.stats().kept == 1)
     polygon = [(0.5, 0.0), (1.0, 0.0), (1.0, 1.0), (0.5, 1.0)]
     zones = {"zones": {"gate": {"polygon": polygon}}}
     room.reconfigure(config, {"dock": CameraConfig.model_validate(SOURCE | zones)})
-    room.on_score(score(100.0, 0.6))  # of the whole picture: it was on its way
-    room.on_score(score(101.0, 0.6, zone="gate"))
+    room.on_score(*scored(100.0, 0.6))  # of the whole picture: it was on its way
+    room.on_score(*scored(101.0, 0.6, zone="gate"))
     room.on_mark(Kind.NOBODY, ("dock", "frame"), "event", jpeg.encode(GREY))
     room.stop(10.0)
     kept = names(config.folder)
@@ -298,7 +314,7 @@ def test_pictures_sorted_by_hand_are_listed_soon(
 ) -> None:
     monkeypatch.setattr("monitor.learning.room.LISTS_EVERY", 0.05)
     room = running(config)
-    room.on_score(score(1.0, 0.6))
+    room.on_score(*scored(1.0, 0.6))
     root = config.folder
     until(lambda: (root / "doubtful.txt").is_file() and (root / "doubtful.txt").read_text())
     (root / "nobody" / "dock").mkdir(parents=True)

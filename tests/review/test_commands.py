@@ -267,7 +267,6 @@ def test_a_light_that_is_switched_in_the_negatives_is_judged_as_the_monitor_does
         (("--negatives", "2026-03-03 03:00..2026-03-03 04:00"), "no scores are kept"),
         (("--negatives", "nowhere.mp4"), "no such file"),
         (("--negatives", str(Path(__file__).parent)), "no video in it"),
-        (("--negatives", __file__), "no video"),
         (("--negatives", EMPTY, "--budget", "never"), "no budget"),
         ((), "no negatives"),
         (("--negatives", "2026-03-02 01:00..2026-03-02 01:20"), "somebody seems to be"),
