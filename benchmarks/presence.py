@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -321,8 +322,8 @@ class LongRun:
         spent = time.process_time() - spent
         sensed = self._room.sensed("c", "frame")
         known = sensed.evidence if sensed is not None else None
-        starts = [(start + LAP / 2) % LAP - LAP / 2 - CAME for start, _ in self.told]
-        ends = [end % LAP - WENT for _, end in self.told]
+        starts = [(start - CAME + LAP / 2) % LAP - LAP / 2 for start, _ in self.told]
+        ends = [(end - WENT + LAP / 2) % LAP - LAP / 2 for _, end in self.told]
         return {
             "day": first // DAY + 1,
             "visitors": looks // LAP,
@@ -361,10 +362,12 @@ def _resident() -> float:
 
 
 def long_run(looks: int) -> Iterator[dict[str, Any]]:
-    """A row a day."""
+    """A row a day, on stderr as soon as the day is over."""
     run = LongRun()
     for first in range(0, looks, DAY):
-        yield run.day(first, min(DAY, looks - first))
+        row = run.day(first, min(DAY, looks - first))
+        sys.stderr.write(f"{row}\n")
+        yield row
 
 
 def _round(value: float | None, digits: int = 3) -> float | None:

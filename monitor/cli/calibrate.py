@@ -99,7 +99,8 @@ def calibrate_command(
 
     Where no setting keeps the budget, or the footage is less than a hundredth of what proves it,
     the exit code is 3: the report is written all the same, and the patch holds the most cautious
-    setting that finds the visits, which --apply leaves out.
+    setting that finds the visits (with too little footage the present one, if that told nothing),
+    which --apply leaves out.
 
     Example: `run_monitor.py calibrate -c my.yaml --camera dock --negatives
     "yesterday 22:00..today 05:00" --positives delivery.mp4 --budget 1/week`

@@ -35,6 +35,9 @@ from monitor.review.guarded import guarded
 from monitor.review.story import Moment
 from monitor.review.trace import from_history, from_sensed
 
+MOST_DRAWN = 12
+"""Events of a recording on one plot."""
+
 app = typer.Typer()
 
 
@@ -87,7 +90,10 @@ def explain_command(
     else:
         told = [_of_event(_event_id(what), db, config, seconds)]
     if plot is not None and told:
-        draw([each.explanation for each in told], [each.title for each in told], plot)
+        drawn = told[:MOST_DRAWN]
+        draw([each.explanation for each in drawn], [each.title for each in drawn], plot)
+        if len(drawn) < len(told):
+            sys.stderr.write(f"{plot} shows the first {len(drawn)} of {len(told)} events\n")
     zone = find_timezone(timezone)
     for each in told:
         _print(each, output, zone)

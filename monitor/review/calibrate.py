@@ -131,7 +131,10 @@ def calibrate(
     tell(TRIES)
     before = bench.tried(*own_family(base, limits))
     chosen = bench.best_of(ranked, lambda: tell(0))
-    if bench.promises(before) and (chosen is None or before.worth >= chosen.worth):
+    little = _outcome(before, budget).proof.too_little
+    good = bench.promises(before) and (chosen is None or before.worth >= chosen.worth)
+    if good or (little and before.keeps):
+        # By a few quiet minutes nobody can tell a bold threshold from a good one.
         chosen = before
     if chosen is None or not chosen.trial.visits.visits_found:
         tell(len(families))

@@ -92,9 +92,14 @@ def sentences(result: ZoneCalibration) -> Iterator[str]:
     if result.after is None:
         yield f"no setting that was tried keeps {result.budget.text} and finds anybody"
         return
-    if result.after.settings == result.before.settings:
-        yield "the present settings stay: of those that were tried none is better"
     proof = result.after.proof
+    if result.after.settings == result.before.settings:
+        why = (
+            "this footage is too little to choose others by"
+            if proof.too_little
+            else ("of those that were tried none is better")
+        )
+        yield f"the present settings stay: {why}"
     known = f" {span(proof.known_hours)}" if proof.known_hours < proof.hours else ""
     yield (
         f"{proof.false_events} false events in {span(proof.hours)}"
