@@ -23,6 +23,9 @@ LEVELS = tuple(logistic(np.arange(-2.0, 6.51, 0.25)).round(4).tolist())
 HYSTERESIS = (1.0, 2.0)
 """Log-odds by which the exit threshold lies below the enter threshold."""
 
+NARROWEST = 0.95
+"""Where an enter threshold lies below the present exit threshold, that is this share of it."""
+
 WAITS = (0.4, 0.6, 1.0, 2.0, 3.0, 5.0)
 """Seconds of `enter_after` tried."""
 
@@ -77,18 +80,23 @@ def plain_families(base: PresenceConfig, limits: Limits) -> list[Family]:
 def own_family(base: PresenceConfig, limits: Limits) -> tuple[Family, int]:
     """The present setting and those that differ from it in the threshold only; its place."""
     if base.mode is PresenceMode.EVIDENCE:
-        present = base.evidence.enter_belief
-        beliefs = sorted({present, *(each for each in BELIEFS if each > base.evidence.exit_belief)})
-        family = [_believing(base, {"enter_belief": belief}) for belief in beliefs]
-        return family, beliefs.index(present)
-    present, least = base.enter_threshold, max(base.exit_threshold, limits.lowest_enter)
-    levels = sorted({present, *(each for each in LEVELS if each > least)})
-    family = [base.model_copy(update={"enter_threshold": each}) for each in levels]
-    return family, levels.index(present)
+        present, leave = base.evidence.enter_belief, base.evidence.exit_belief
+        levels = sorted({present, *(each for each in BELIEFS if each > leave)})
+        return [_believing(base, level) for level in levels], levels.index(present)
+    present = base.enter_threshold
+    levels = sorted({present, *(each for each in LEVELS if each >= limits.lowest_enter)})
+    return [_entering(base, level) for level in levels], levels.index(present)
 
 
-def _believing(base: PresenceConfig, changes: dict[str, object]) -> PresenceConfig:
-    return base.model_copy(update={"evidence": base.evidence.model_copy(update=changes)})
+def _entering(base: PresenceConfig, level: float) -> PresenceConfig:
+    """With another enter threshold; the exit threshold makes way for a low one."""
+    leave = base.exit_threshold if base.exit_threshold < level else level * NARROWEST
+    return base.model_copy(update={"enter_threshold": level, "exit_threshold": leave})
+
+
+def _believing(base: PresenceConfig, level: float) -> PresenceConfig:
+    evidence = base.evidence.model_copy(update={"enter_belief": level})
+    return base.model_copy(update={"evidence": evidence})
 
 
 def evidence_families(base: PresenceConfig, calibration: CalibrationConfig) -> list[Family]:

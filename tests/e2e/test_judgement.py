@@ -44,7 +44,8 @@ def span(row: dict[str, Any], *, after: float, until: float) -> str:
 @pytest.mark.timeout(400)
 def test_what_it_scored_calibrates_it(start: Start, footage: Path) -> None:
     """Score history, `calibrate --negatives SPAN`, the file changed, a reload: other thresholds."""
-    dock = {"dock": camera(footage)}
+    slow = {"exit_after": "1s", "max_gap": "4s", "smoothing": "1.5s"}  # there are better settings
+    dock = {"dock": {**camera(footage), "presence": slow}}
     first = start(dock)
     (visit,) = wait_for(lambda: closed(first), 60, "the visit")
     wait_for(lambda: first.report()[0]["state"] != "streaming", 30, "the end of the film")
