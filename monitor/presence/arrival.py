@@ -5,10 +5,11 @@ A camera looks at one place. So a score counts for its own log-odds, and for the
 log-odds as well (a log-likelihood ratio: what is as likely with somebody as without adds nothing):
 
 * *Gain*. With somebody, scores lie where they do anywhere; without, within `SPREADS` spreads of
-  the zone's own level, unless something else changed, which is rare. By how far a score rises above
-  that it counts for more, up to `GAIN`: the odds of that rarity. It takes a change of the picture
-  as well: a place that differs from the remembered empty picture and came with motion. What
-  differs everywhere at once is the light, and nobody.
+  the zone's own level, unless something else came. By how far a score rises above that it counts
+  for more: up to `GAIN`, for things that move look a little like persons, too; up to `STAYS` once
+  somebody was told. It takes a change of the picture as well: a place that differs from the
+  remembered empty picture and came with motion. What differs everywhere at once is the light,
+  and nobody.
 * *Loss*. Who enters moves. A zone that is not occupied, in which nothing has moved since it is
   watched, since the light changed, or for `MOVED_WITHIN`, and that shows nothing new, scores what
   it does for another reason: `LOSS` is taken off. A score that is nearly certain gets over that.
@@ -33,8 +34,10 @@ from monitor.messages import Light
 from monitor.presence.likeness import Grid, Luma, motion
 from monitor.presence.stillness import LEAST, Stillness, largest
 
-GAIN, LOSS = 4.5, 3.0
-"""Log-odds that a change can add at most, and that the lack of any takes off."""
+GAIN, STAYS, LOSS = 1.5, 4.5, 3.0
+"""Log-odds that a change can add at most to a score that may be an arrival, and to that of who was
+told already; and what the lack of any change takes off. `GAIN` weighs faint persons against things
+that move: docs/presence.md has what other values cost."""
 
 SPREADS, SLOPE = 1.5, 1.5
 """Spreads above the level from which a score is a rise, and log-odds for each one beyond."""
@@ -161,9 +164,9 @@ def weigh(known: Acquaintance, still: Stillness, look: Look) -> tuple[Acquaintan
         # Only an event that a restart interrupted is open in a zone that was never seen empty.
         level, spread = look.remembered
         familiar = Empty(level, max(spread, LEAST_SPREAD), picture)
-        gain = min(familiar.rise(look.odds), GAIN)
+        gain = min(familiar.rise(look.odds), STAYS)
     elif familiar is not None and new and (look.occupied or (moved and changed <= EVERYWHERE)):
-        gain = min(familiar.rise(look.odds), GAIN)
+        gain = min(familiar.rise(look.odds), STAYS if look.occupied else GAIN)
     elif not look.occupied and not moved and not new:
         gain = -LOSS
     evidence = Evidence(
