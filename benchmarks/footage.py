@@ -15,8 +15,10 @@ about the still's mean log-odds, with the spread measured on the still.
   (a camera's keyframes), five times a second while it is not.
 
 * *Things*: every still without a person is, besides, one visit of something that moves and is
-  nobody (its score, a blob's motion) to the camera of another empty still: cars, animals, curtains.
-  No camera-week has a known number of these, so they are no false events but a share of their own.
+  nobody (its score, a blob's motion) to the camera of another empty still. What makes an empty
+  place score high (shelves, statues) does not move, but dogs that do are harder than most places:
+  `--things` takes photographs of animals, vehicles and the like for further visits, *photos*.
+  No camera-week has a known number of either, so they are no false events but shares of their own.
 
 The stills are split in two by a hash of their `dup_group` (else of their path): settings are tuned
 on the half `tune` and reported on the half `report`; calibration (Platt) is fitted on the half that
@@ -195,6 +197,15 @@ def split(stills: Sequence[Still], list_file: Path, half: Half) -> tuple[list[St
         key = groups.get(still.name) or still.name
         parts[Half.REPORT if sha256(key.encode()).digest()[0] % 2 else Half.TUNE].append(still)
     return parts[half], parts[Half.TUNE if half is Half.REPORT else Half.REPORT]
+
+
+def photographs(
+    list_file: Path, model: Path, view: ViewKind, cache: Path, half: Half
+) -> list[Still]:
+    """The half of a list's stills that show nobody."""
+    beside = cache.with_stem(f"{cache.stem}-things")
+    stills = scored_stills(list_file, model, view, beside)
+    return [still for still in split(stills, list_file, half)[0] if not still.someone]
 
 
 class Camera:
@@ -448,7 +459,6 @@ def row(name: str, make: Make, stills: Sequence[Still], lumas: Lumas, plan: Plan
     alone, later, tampered = _alone(make, empty, lumas, plan)
     visited = _visited(make, stills, lumas, plan)
     none, large, middle = total(alone), total(visited["large"]), total(visited["middle"])
-    things = visited["things"]
     weeks = none.watched_s / WEEK
     both = total(visited["large"] + visited["middle"])
     return {
@@ -463,12 +473,20 @@ def row(name: str, make: Make, stills: Sequence[Still], lumas: Lumas, plan: Plan
         "recall_large": _rounded(large.recall),
         "recall_middle": _rounded(middle.recall),
         "visits": f"{large.visits}+{middle.visits}",
-        "things_told": _rounded(sum(each.visits_found for each in things) / max(len(things), 1)),
+        "things_told": _told(visited["things"]),
+        "photos_told": _told(visited["photos"]),
         "flaps_per_visit": _rounded(both.flaps_per_event),
         "onset_p95_s": _rounded(both.onset_p95, 2),
         "told_p95_s": _rounded(both.confirm_p95, 2),
         "tamper_alarms": tampered,
     }
+
+
+def _told(visits: Sequence[Comparison]) -> float | None:
+    """The share of visits that were told."""
+    if not visits:
+        return None
+    return _rounded(sum(each.visits_found for each in visits) / len(visits))
 
 
 def _alone(
@@ -492,15 +510,15 @@ def _alone(
 def _visited(
     make: Make, stills: Sequence[Still], lumas: Lumas, plan: Plan
 ) -> dict[str, list[Comparison]]:
-    """A visit of every still, by day and by infrared: large and middle persons, things."""
-    visited: dict[str, list[Comparison]] = {"large": [], "middle": [], "things": []}
+    """A visit of every still, by day and by infrared: large and middle persons, things, photos."""
+    visited: dict[str, list[Comparison]] = {"large": [], "middle": [], "things": [], "photos": []}
     empty = [still for still in stills if not still.someone]
     rng = np.random.default_rng(1)
-    for index, still in enumerate(stills):
+    for index, still in enumerate((*stills, *plan.photos)):
         visitor, share = still, still.share or 0.0
         if not still.someone:
             visitor = replace(still, share=float(rng.uniform(SMALLEST, 3.0 * LARGE)))
-            size = "things"
+            size = "things" if index < len(stills) else "photos"
         elif share < SMALLEST:
             continue
         else:
@@ -529,11 +547,12 @@ def _visited(
 
 @dataclass(frozen=True)
 class Plan:
-    """How much of what is watched."""
+    """How much of what is watched. `photos`: what visits besides, and is nobody."""
 
     hours: float
     stay: float
     glance: float
+    photos: Sequence[Still] = ()
     notes: list[dict[str, Any]] = field(default_factory=list)
 
     def note(self, **what: Any) -> None:
@@ -555,6 +574,10 @@ def main(  # noqa: PLR0917 - the options of a command
     ] = "",
     model: Annotated[Path, typer.Option(help="Model folder.")] = DEFAULT_MODEL,
     view: Annotated[ViewKind, typer.Option(help="How stills are cut.")] = ViewKind.TILES,
+    things: Annotated[
+        Path | None,
+        typer.Option(help="Labelled stills, of which those of nobody visit as things, too."),
+    ] = None,
     cache: Annotated[Path, typer.Option(help="Where the stills' scores are kept.")] = Path(
         "var/footage.json"
     ),
@@ -567,10 +590,11 @@ def main(  # noqa: PLR0917 - the options of a command
     """Compare methods on days of footage composed from stills."""
     stills, lumas = scored_stills(list_file, model, view, cache), Lumas(list_file)
     measured, others = split(stills, list_file, half)
+    photos = photographs(things, model, view, cache, half) if things is not None else []
     rows, noted = [], []
     made = methods(fitted(others))
     for name in [only] if only in made else [name for name in made if only in name]:
-        plan = Plan(hours, stay, glance)
+        plan = Plan(hours, stay, glance, photos)
         rows.append(row(name, made[name], measured, lumas, plan))
         noted += [{"method": name, **note} for note in plan.notes]
     if notes is not None:
