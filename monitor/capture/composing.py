@@ -6,13 +6,13 @@ from zlib import crc32
 
 from av.video.frame import VideoFrame
 
-from monitor.capture.converting import Converter, halvings, plane
+from monitor.capture.converting import Converter, halvings, plane, squeezed
 from monitor.clock import Stamp
 from monitor.config import CameraConfig, ViewKind
 from monitor.imaging.scene import measure
 from monitor.imaging.views import stretch
 from monitor.imaging.zones import black_out, cut_zones
-from monitor.messages import Frame, Picture
+from monitor.messages import WHOLE_FRAME, Cut, Frame, Picture
 
 
 class Composer:
@@ -36,9 +36,7 @@ class Composer:
 
     def compose(self, decoded: VideoFrame, stamp: Stamp, pts: float | None) -> Frame:
         """The Frame of a decoded picture taken at `stamp`; `pts` in seconds."""
-        often = halvings(*_upright_size(decoded), self._config)
-        picture = black_out(self._converter.reduced(decoded, often), self._config.privacy_masks)
-        cuts = cut_zones(picture, self._config)
+        cuts, whole = self._cut(decoded)
         frame = Frame(
             self._camera,
             self._sequence,
@@ -46,10 +44,20 @@ class Composer:
             pts,
             cuts,
             lambda: self._shown(decoded),
-            measure(cuts[0].patches[0] if self._first_shows_all else picture, cuts),
+            measure(whole, cuts),
         )
         self._sequence += 1
         return frame
+
+    def _cut(self, decoded: VideoFrame) -> tuple[tuple[Cut, ...], Picture]:
+        """The zones, cut, and all of the picture for the scene's measures."""
+        patches = squeezed(decoded, self._config)
+        if patches is not None:
+            return (Cut(WHOLE_FRAME, patches),), patches[0]
+        often = halvings(*_upright_size(decoded), self._config)
+        picture = black_out(self._converter.reduced(decoded, often), self._config.privacy_masks)
+        cuts = cut_zones(picture, self._config)
+        return cuts, cuts[0].patches[0] if self._first_shows_all else picture
 
     def _shown(self, decoded: VideoFrame) -> Picture:
         """May be asked for in any thread, hence a converter of its own."""

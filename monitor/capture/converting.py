@@ -2,10 +2,11 @@
 
 The network sees 224 × 224 pixels. Turning all of a 1080p picture into RGB first and shrinking it
 then takes three times as long as shrinking its planes, of which two are small, and turning the
-rest into RGB. Both are averages, so the order hardly matters: `tests/capture/test_converting.py`
-compares the pixels, `benchmarks/capture.py` the model's scores. The way through planes is taken
-for what nearly all cameras send, 8-bit limited-range 4:2:0; swscale does all else. For these
-kinds OpenCV makes the full-size RGB, too: swscale rounds down, by a grey level or two.
+rest into RGB. Where the whole picture is cut, without zones or masks, only the patches become RGB.
+All of it is averages, so the order hardly matters: `tests/capture/test_converting.py` compares the
+pixels, `benchmarks/capture.py` the model's scores. The way through planes is taken for what nearly
+all cameras send, 8-bit limited-range 4:2:0; swscale does all else. For these kinds OpenCV makes
+the full-size RGB, too: swscale rounds down, by a grey level or two.
 """
 
 from __future__ import annotations
@@ -20,21 +21,13 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from numpy.typing import NDArray
 
 from monitor.config import CameraConfig, ViewKind
+from monitor.imaging.planes import FROM_BT601, FROM_BT709, SQUEEZING, Planes, cut_planes
 from monitor.imaging.preprocess import SIDE
 from monitor.imaging.views import TILES
 from monitor.messages import Picture
 
 BT709 = Colorspace.ITU709
 LIMITED = frozenset({ColorRange.UNSPECIFIED, ColorRange.MPEG})
-
-_FROM_BT709 = np.array(
-    [
-        [1.164384, 0.0, 1.792741, -16 * 1.164384 - 128 * 1.792741],
-        [1.164384, -0.213249, -0.532909, -16 * 1.164384 + 128 * (0.213249 + 0.532909)],
-        [1.164384, 2.112402, 0.0, -16 * 1.164384 - 128 * 2.112402],
-    ]
-)
-"""(Y, U, V, 1), limited range, to (R, G, B): ITU-R BT.709-6, scaled to bytes."""
 
 
 class Converter:
@@ -55,11 +48,47 @@ class Converter:
 
         RGB uint8; `full` where it is of no common kind.
         """
-        while halvings and any(n % (2 << halvings) for n in (decoded.width, decoded.height)):
-            halvings -= 1
+        halvings = _possible(decoded, halvings)
         if not halvings or not _is_common(decoded):
             return self.full(decoded)
         return _upright(_from_planes(decoded, halvings), decoded)
+
+
+def squeezed(decoded: VideoFrame, camera: CameraConfig) -> NDArray[np.uint8] | None:
+    """The patches of a whole picture that `camera` squeezes, straight from its planes.
+
+    None where something else has to be done with the picture, or it is of no common kind: then
+    its RGB is needed.
+    """
+    if camera.zones or camera.privacy_masks or camera.view not in SQUEEZING:
+        return None
+    planes = _planes_of(decoded)
+    if planes is None:
+        return None
+    often = halvings(decoded.width, decoded.height, camera)
+    return cut_planes(planes, camera.view, _possible(decoded, often))
+
+
+def _possible(decoded: VideoFrame, halvings: int) -> int:
+    """`halvings`, or fewer where the picture's size cannot be halved so often."""
+    while halvings and any(n % (2 << halvings) for n in (decoded.width, decoded.height)):
+        halvings -= 1
+    return halvings
+
+
+def _planes_of(decoded: VideoFrame) -> Planes | None:
+    """Its planes as they lie in memory; None where they are of no common kind, or on their side."""
+    if not _is_common(decoded) or round(decoded.rotation / 90) % 4:
+        return None
+    width, height = decoded.width, decoded.height
+    return Planes(
+        plane(decoded, 0)[:height, :width],
+        (
+            plane(decoded, 1)[: height // 2, : width // 2],
+            plane(decoded, 2)[: height // 2, : width // 2],
+        ),
+        FROM_BT709 if decoded.colorspace == BT709 else FROM_BT601,
+    )
 
 
 def _is_common(decoded: VideoFrame) -> bool:
@@ -119,7 +148,7 @@ def _from_planes(decoded: VideoFrame, halvings: int) -> Picture:
         i420 = yuv.reshape(height * 3 // 2, width)
         return np.asarray(cv2.cvtColor(i420, cv2.COLOR_YUV2RGB_I420), np.uint8)
     wide = [cv2.resize(each, (width, height)) for each in chroma]
-    return np.asarray(cv2.transform(cv2.merge([luma, *wide]), _FROM_BT709), np.uint8)
+    return np.asarray(cv2.transform(cv2.merge([luma, *wide]), FROM_BT709), np.uint8)
 
 
 def _halve(whole: NDArray[np.uint8], times: int, result: NDArray[np.uint8]) -> None:

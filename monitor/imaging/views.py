@@ -74,11 +74,11 @@ def cut(picture: Picture, view: ViewKind, *, grid: TileGrid = TILES) -> NDArray[
     elif view is ViewKind.LETTERBOX:
         patches[0] = letterbox(picture)
     else:
-        _stretch_to(patches[0], picture)
+        squeeze(picture, patches[0])
     if view is ViewKind.TILES:
         height, width = picture.shape[:2]
         for patch, box in zip(patches[1:], tile_boxes(width, height, grid), strict=True):
-            _stretch_to(patch, picture[box.top : box.bottom, box.left : box.right])
+            squeeze(picture[box.top : box.bottom, box.left : box.right], patch)
     return patches
 
 
@@ -100,13 +100,14 @@ def stretch(picture: Picture, width: int = SIDE, height: int = SIDE) -> Picture:
     return np.asarray(resized, np.uint8)
 
 
-def _stretch_to(patch: NDArray[np.uint8], picture: Picture) -> None:
-    """`stretch` straight into a patch, so that none is copied."""
-    picture = _halved(picture, SIDE, SIDE)
-    if picture.shape[:2] == (SIDE, SIDE):
+def squeeze(picture: NDArray[np.uint8], patch: NDArray[np.uint8]) -> None:
+    """`stretch` a picture, or one plane of it, straight into a patch, so that none is copied."""
+    height, width = patch.shape[:2]
+    picture = _halved(picture, width, height)
+    if picture.shape[:2] == (height, width):
         patch[:] = picture
     else:
-        cv2.resize(picture, (SIDE, SIDE), dst=patch, interpolation=cv2.INTER_LINEAR)
+        cv2.resize(picture, (width, height), dst=patch, interpolation=cv2.INTER_LINEAR)
 
 
 def _halved(picture: Picture, width: int, height: int) -> Picture:

@@ -7,8 +7,9 @@ import cv2
 import numpy as np
 import pytest
 from av.video.reformatter import ColorRange, Colorspace
+from numpy.typing import NDArray
 
-from monitor.capture.converting import Converter, halvings
+from monitor.capture.converting import Converter, halvings, squeezed
 from monitor.config import CameraConfig, ViewKind
 from monitor.imaging.views import cut
 
@@ -47,11 +48,41 @@ def test_patches_are_those_of_the_full_picture(
         assert often > 0
     small, full = converter.reduced(decoded, often), converter.full(decoded)
     assert small.shape[0] <= full.shape[0]
-    kind = ViewKind(view)
-    difference = cut(small, kind).astype(int) - cut(full, kind)
+    expected = cut(full, ViewKind(view))
+    assert_alike(cut(small, ViewKind(view)), expected)
+    straight = squeezed(decoded, camera(view))
+    assert (straight is None) == (view == "letterbox")
+    if straight is not None:
+        assert straight.flags.c_contiguous
+        assert_alike(straight, expected)
+
+
+def assert_alike(patches: NDArray[np.uint8], expected: NDArray[np.uint8]) -> None:
+    difference = patches.astype(int) - expected
     assert np.abs(difference).mean() < 2.0  # saturated colours, clipped before or after
     assert abs(difference.mean()) < 0.5
     assert np.quantile(np.abs(difference), 0.99) <= 10
+
+
+@pytest.mark.parametrize("config", [camera("pulc"), camera(polygon=LEFT_HALF)])
+def test_what_needs_more_than_squeezing_is_not_cut_from_planes(config: CameraConfig) -> None:
+    assert squeezed(scene(640, 480), config) is None
+
+
+def test_masks_and_other_kinds_are_not_cut_from_planes() -> None:
+    config = {"source": {"url": "-"}, "privacy_masks": [LEFT_HALF]}
+    assert squeezed(scene(640, 480), CameraConfig.model_validate(config)) is None
+    odd = scene(642, 482).reformat(format="yuvj420p")
+    assert squeezed(odd, camera()) is None
+
+
+@pytest.mark.parametrize(("width", "height"), [(642, 482), (200, 100), (2, 2)])
+def test_sizes_that_cannot_be_halved_are_squeezed_all_the_same(width: int, height: int) -> None:
+    decoded = scene(width, height)
+    patches = squeezed(decoded, camera("tiles"))
+    assert patches is not None
+    difference = patches.astype(int) - cut(Converter().full(decoded), ViewKind.TILES)
+    assert np.abs(difference).mean() < 5.0  # colours are smoothed where pictures are enlarged
 
 
 @pytest.mark.parametrize("colorspace", [Colorspace.ITU601, Colorspace.ITU709])
