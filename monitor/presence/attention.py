@@ -22,8 +22,9 @@ DOUBT_LASTS = 10.0
 """Seconds of doubt, without a change that is pending, after which glances do."""
 
 
-LEFT_FOR_SURE = 2.0
-"""Seconds of unbroken clear scores after which an exit that is still pending needs glances only."""
+LEFT_FOR_SURE = 3
+"""Clear looks in a row after which an exit that is still pending needs glances only: as many as
+somebody's coming takes (`enter_hits`). The glances of `exit_after` bear them out."""
 
 NEARLY_OVER = 1.0
 """Seconds of `exit_after` left from which on an exit is watched closely again. Its end would fall
@@ -55,7 +56,8 @@ def need_of(state: ZoneState, settings: PresenceConfig) -> Need:
     if state.presence is PresenceState.OCCUPIED and state.clears is not None:
         # What is left of a long `exit_after` is a wait for somebody's return.
         lasted = state.seen.since(state.clears.since) if state.seen is not None else 0.0
-        waiting = LEFT_FOR_SURE <= lasted < settings.exit_after - NEARLY_OVER
+        sure = state.clears.count >= LEFT_FOR_SURE
+        waiting = sure and lasted < settings.exit_after - NEARLY_OVER
         clear = state.score < (0.5 if evidence else settings.exit_threshold)
         return Need.GLANCES if waiting and clear else Need.PENDING
     if state.hits is not None or state.clears is not None:
