@@ -35,7 +35,7 @@ STEP = 1.0 / FPS
 """Seconds between two sampled pictures."""
 
 BLIND = 2.0
-"""`max_blind`, seconds."""
+"""`max_blind` by default, seconds."""
 
 CLOCK = MediaClock(datetime(2000, 1, 1, tzinfo=UTC))
 
@@ -64,10 +64,11 @@ class Attended(Recording):
         super().attend(dense)
 
 
-def camera(decode: DecodePolicy, url: str = "-") -> CameraConfig:
-    """The defaults of the product."""
+def camera(decode: DecodePolicy, url: str = "-", *, blind: float = BLIND) -> CameraConfig:
+    """The defaults of the product, but for `max_blind`."""
     source = {"url": url, "open_timeout": 20, "read_timeout": 20}
-    return CameraConfig.model_validate({"source": source, "decode": decode})
+    config = {"source": source, "decode": decode, "max_blind": blind}
+    return CameraConfig.model_validate(config)
 
 
 def cpu_of(work: Callable[[], object]) -> float:
@@ -77,7 +78,7 @@ def cpu_of(work: Callable[[], object]) -> float:
     return _own_seconds() + _children_seconds() - before
 
 
-def read_file(way: Way, path: Path, notes: Notes) -> None:
+def read_file(way: Way, path: Path, notes: Notes, blind: float = BLIND) -> None:
     """All of a file."""
     if way is Way.OPENCV:
         for _ in opencv_pictures(str(path)):
@@ -91,7 +92,8 @@ def read_file(way: Way, path: Path, notes: Notes) -> None:
                 pass
     else:
         policy = DecodePolicy.ALL if way is Way.ALL else DecodePolicy.ADAPTIVE
-        recording = read_recording(path, "camera", camera(policy), clock=CLOCK, max_side=1280)
+        config = camera(policy, blind=blind)
+        recording = read_recording(path, "camera", config, clock=CLOCK, max_side=1280)
         answers = iter(notes if way is Way.OURS else ())
         following = next(answers, None)
         for _ in recording:
@@ -133,7 +135,7 @@ def ffmpeg_pictures(child: subprocess.Popen[bytes], width: int, height: int) -> 
         yield
 
 
-def start(way: Way, url: str, notes: Notes, seconds: float) -> subprocess.Popen[str]:
+def start(way: Way, url: str, notes: Notes, seconds: float, blind: float) -> subprocess.Popen[str]:
     """Begin to read a stream in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.reading", way.value, str(seconds)]
     child = subprocess.Popen(
@@ -144,7 +146,7 @@ def start(way: Way, url: str, notes: Notes, seconds: float) -> subprocess.Popen[
         stdout=subprocess.PIPE,
     )
     assert child.stdin is not None
-    child.stdin.write(json.dumps({"url": url, "notes": notes}))
+    child.stdin.write(json.dumps({"url": url, "notes": notes, "blind": blind}))
     child.stdin.close()
     return child
 
@@ -159,7 +161,7 @@ def spent(child: subprocess.Popen[str]) -> float:
     return float(words[-1])
 
 
-def _live(way: Way, url: str, notes: Notes, seconds: float) -> float:
+def _live(way: Way, url: str, notes: Notes, seconds: float, blind: float) -> float:
     """Read a stream for so long; the processor seconds that took."""
     if way is Way.OPENCV:
         os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = "rtsp_transport;tcp|threads;1"
@@ -175,7 +177,9 @@ def _live(way: Way, url: str, notes: Notes, seconds: float) -> float:
         finally:
             child.kill()
             child.wait()
-    return _watch_ours(way, url, notes, seconds)
+    policy = DecodePolicy.ALL if way is Way.ALL else DecodePolicy.ADAPTIVE
+    config = camera(policy, url, blind=blind)
+    return _watch_ours(config, notes if way is Way.OURS else [], seconds)
 
 
 def _watch(pictures: Iterator[None], seconds: float, spent: Callable[[], float]) -> float:
@@ -186,11 +190,11 @@ def _watch(pictures: Iterator[None], seconds: float, spent: Callable[[], float])
     return spent() - begin
 
 
-def _watch_ours(way: Way, url: str, notes: Notes, seconds: float) -> float:
+def _watch_ours(config: CameraConfig, notes: Notes, seconds: float) -> float:
     """The capture room, which hears from presence what it heard in the replay."""
     seen = threading.Event()
     first: list[float] = []
-    answers = list(notes if way is Way.OURS else ())
+    answers = list(notes)
 
     def hear(frame: Frame) -> None:
         if frame.pts is None:
@@ -200,9 +204,8 @@ def _watch_ours(way: Way, url: str, notes: Notes, seconds: float) -> float:
             room.attend(Attention("camera", dense=answers.pop(0)[1]))
         seen.set()
 
-    policy = DecodePolicy.ALL if way is Way.ALL else DecodePolicy.ADAPTIVE
     room = make_capture(
-        {"camera": camera(policy, url)},
+        {"camera": config},
         on_frame=hear,
         on_outage=lambda outage: print(outage, file=sys.stderr),
         clock=SystemClock(),
@@ -241,7 +244,8 @@ def main() -> None:
     cv2.setNumThreads(1)
     task = json.load(sys.stdin)
     notes = [(float(at), bool(dense)) for at, dense in task["notes"]]
-    print(_live(Way(sys.argv[1]), task["url"], notes, float(sys.argv[2])))
+    way, seconds = Way(sys.argv[1]), float(sys.argv[2])
+    print(_live(way, task["url"], notes, seconds, float(task["blind"])))
 
 
 if __name__ == "__main__":

@@ -41,6 +41,10 @@ SLACK = 0.1
 """Share of `max_blind` that a keyframe is waited for beyond it: where one comes every two seconds
 or so, for cameras keep time loosely, not all before it is decoded for a moment."""
 
+RARE = 3
+"""Groups in a row that are too long before the log says so: under load, or after a gap in its time
+stamps, a stream's first group may seem longer than it is."""
+
 PATIENT = 10.0
 """Seconds without a first keyframe after which the decoder has to try without."""
 
@@ -88,6 +92,7 @@ class Economy:
         self._origin: float | None = None
         self._keyed: float | None = None
         self._repeated: int | None = None
+        self._rare, self._told = 0, False
         self.group: float | None = None
         """Seconds between the latest two keyframes; None before the second."""
 
@@ -244,9 +249,10 @@ class Economy:
         if before is None:
             self._origin = seconds
             return
-        first, self.group = self.group is None, seconds - before
-        blind = self._blind + self._slack
-        if first and self.group > blind and self._policy is not DecodePolicy.ALL:
+        self.group = seconds - before
+        self._rare = self._rare + 1 if self.group > self._blind + self._slack else 0
+        if self._rare >= RARE and not self._told and self._policy is not DecodePolicy.ALL:
+            self._told = True
             adaptive = self._policy is DecodePolicy.ADAPTIVE
             log.warning(
                 "keyframes are rare; a shorter keyframe interval at the camera saves decoding",

@@ -172,13 +172,25 @@ def test_a_decoder_that_reorders_gives_its_keyframes_at_once(reordered: Path) ->
 
 def test_rare_keyframes_leave_nobody_blind(folder: Path) -> None:
     """A keyframe every 4 s, a look every 2 s; and the log says what that costs."""
-    path = write_video(folder / "rare.mp4", frames=150, gop=60)
+    path = write_video(folder / "rare.mp4", frames=200, gop=60)
     with capture_logs() as logs:
         seen = run(path, adaptive())
-    assert seen.looks == [0, 30, 60, 90, 120]
-    assert seen.decoder.decoded == 3 + 2 * 30
+    assert seen.looks == [0, 30, 60, 90, 120, 150, 180]
+    assert seen.decoder.decoded == 4 + 3 * 30
     assert [line["decoded_percent"] for line in logs] == [50]
     assert "at most 2 s" in logs[0]["remedy"]
+
+
+def test_a_group_that_seems_long_is_not_told(video: Path) -> None:
+    """A second between keyframes, but three seconds of time stamps are missing in the first."""
+    with opened(file_source(video)) as source, capture_logs() as logs:
+        decoder = Decoder()
+        economy = Economy(adaptive(), decoder, source.stream.codec_context, lambda: False)
+        for index, packet in enumerate(p for p in source.container.demux(source.stream) if p.size):
+            now = index / FPS + (3.0 if index >= 10 else 0.0)
+            list(economy.pictures(packet, now, CLOCK.at(now)))
+    assert economy.group == pytest.approx(1.0)
+    assert not logs
 
 
 @pytest.mark.parametrize(
