@@ -277,7 +277,7 @@ def _tell(results: Sequence[ZoneCalibration], written: list[str], output: Format
             if tree[setting] is not None
         ]
     title = (
-        f"false events: in the footage, their rate and its 95 % bound (a {results[0].budget.unit});"
+        f"false events: in the footage, their rate and its 95 % bound ({report.each(results[0].budget)});"
         " told: seconds from the visit to the news"
     )
     print_rows(rows, COLUMNS, output, title=title)

@@ -17,6 +17,7 @@ from monitor.presence.machine import Change, Observation, ZoneState
 from monitor.presence.metrics import Span
 from monitor.presence.reading import Reading
 from monitor.presence.report import Told, report
+from monitor.presence.sense import came
 from monitor.review.simulate import step
 from monitor.review.story import Line, Moment, level_word, tell
 from monitor.review.trace import Trace
@@ -104,7 +105,8 @@ def _run(trace: Trace, settings: PresenceConfig) -> tuple[list[Moment], list[Cha
     sights = [0] * trace.at.size if trace.sight is None else trace.sight.tolist()
     columns = (trace.at.tolist(), trace.score.tolist(), trace.counts.tolist(), weighed, sights)
     for at, score, counts, why, sight in zip(*columns, strict=True):
-        result = step(state, Observation(trace.stamp(at), counts), settings, sight)
+        seen = Observation(trace.stamp(at), counts, came=came(counts, why, settings))
+        result = step(state, seen, settings, sight)
         state = result.state
         told, news = report(told, result, settings)
         changes += news

@@ -9,7 +9,7 @@ from typing import Any
 
 from monitor.errors import UsageError
 from monitor.presence.metrics import Comparison
-from monitor.review.budget import TOO_LITTLE
+from monitor.review.budget import TOO_LITTLE, Budget
 from monitor.review.calibrate import Outcome, ZoneCalibration, changed_keys
 
 EXTRA = "pip install 'presence-monitor[calibration]'"
@@ -151,7 +151,7 @@ def _bounded(result: ZoneCalibration) -> str:
         return "this footage bounds false events by nothing"
     return (
         f"{span(proof.known_hours)} of footage with {proof.false_events} false events bound them "
-        f"at {figure(proof.bound)} a {result.budget.unit} (Poisson, 95 %)"
+        f"at {figure(proof.bound)} {each(result.budget)} (Poisson, 95 %)"
     )
 
 
@@ -173,6 +173,11 @@ def _hours_judged_again(result: ZoneCalibration) -> tuple[float, float]:
     for trace in result.negatives:
         hours[0 if trace.film is not None else 1] += trace.watched_s / 3600.0
     return hours[0], hours[1]
+
+
+def each(budget: Budget) -> str:
+    """Its unit of time, for people: a week, an hour."""
+    return f"{'an' if budget.unit.startswith('h') else 'a'} {budget.unit}"
 
 
 def span(hours: float) -> str:
