@@ -276,8 +276,9 @@ def _tell(results: Sequence[ZoneCalibration], written: list[str], output: Format
             for setting in ("before", "after")
             if tree[setting] is not None
         ]
+    unit = report.each(results[0].budget)
     title = (
-        f"false events: in the footage, their rate and its 95 % bound ({report.each(results[0].budget)});"
+        f"false events: in the footage, their rate and its 95 % bound ({unit});"
         " told: seconds from the visit to the news"
     )
     print_rows(rows, COLUMNS, output, title=title)
