@@ -34,7 +34,7 @@ from monitor.messages import Light
 from monitor.presence.likeness import Grid, Luma, motion
 from monitor.presence.stillness import LEAST, Stillness, largest
 
-GAIN, STAYS, LOSS = 1.5, 4.5, 3.0
+GAIN, STAYS, LOSS = 2.0, 4.5, 3.0
 """Log-odds that a change can add at most to a score that may be an arrival, and to that of who was
 told already; and what the lack of any change takes off. `GAIN` weighs faint persons against things
 that move: docs/presence.md has what other values cost."""

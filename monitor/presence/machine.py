@@ -15,14 +15,15 @@ A score becomes presence in three moves:
 
 Times are back-dated to the evidence. An occupancy starts at the first raw score at or above
 `enter_threshold` of the unbroken rise that led to the first hit, because the average lags
-behind the person. If that score came from a glance, somebody came between it and the look before:
-the start is the middle of the two (at most `FARTHEST` earlier). It ends at its last evidence: the
-last raw score at or above `exit_threshold` before the average fell under it. The frame after that
-is the first that no longer shows anyone, so the truth lies between the two, and the earlier one
-is the last instant that was really seen. The same rule serves every way of ending. Only what is
-left of `exit_after` counts from the middle, if the first clear score of somebody's absence came
-from a glance: from the glance, occupancies would end later than they do for a closer look, and
-two visits would be one.
+behind the person. Scores at which something came (`Observation.came`) belong to that rise, too:
+who is hardly seen at first was there all the same. If the first of them is of a glance, somebody
+came between it and the look before: the start is the middle of the two (at most `FARTHEST`
+earlier). It ends at its last evidence: the last raw score at or above `exit_threshold` before the
+average fell under it. The frame after that is the first that no longer shows anyone, so the truth
+lies between the two, and the earlier one is the last instant that was really seen. The same rule
+serves every way of ending. Only what is left of `exit_after` counts from the middle, if the first
+clear score of somebody's absence came from a glance: from the glance, occupancies would end later
+than they do for a closer look, and two visits would be one.
 
 Not being seen: `lost` notes that a camera reports an outage. Until `max_gap` after the last
 score the zone keeps its state (pending GAP) and goes on if the camera returns, except that
@@ -76,11 +77,15 @@ class Pending(StrEnum):
 class Observation:
     """One raw score P(someone) in [0, 1] and when its picture was taken.
 
+    `came`: something is there that was not, and the score leaves open whether it is somebody; if
+    that turns out to be so without a break, it was somebody by now.
+
     Raises ValueError for NaN and for numbers outside [0, 1].
     """
 
     at: Stamp
     score: float
+    came: bool = False
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.score <= 1.0:
@@ -258,6 +263,7 @@ def _look(state: ZoneState, observation: Observation, settings: PresenceConfig) 
     open_to_enter = state.presence is not PresenceState.OCCUPIED
     open_to_exit = state.presence is not PresenceState.VACANT
     left = _between(state, at) if state.presence is PresenceState.OCCUPIED else at
+    rising = (reading.rising or observation.came) and open_to_enter
     return replace(
         state,
         seen=at,
@@ -265,7 +271,7 @@ def _look(state: ZoneState, observation: Observation, settings: PresenceConfig) 
         reading=reading,
         hits=_grown(state.hits, at) if reading.hit and open_to_enter else None,
         clears=_grown(state.clears, left) if reading.clear and open_to_exit else None,
-        onset=(state.onset or _between(state, at)) if reading.rising and open_to_enter else None,
+        onset=(state.onset or _between(state, at)) if rising else None,
         evidence=at if reading.present else state.evidence,
     )
 

@@ -40,6 +40,13 @@ class Sensed:
     evidence: Evidence | None = None
 
 
+def came(counts: float, evidence: Evidence | None, settings: PresenceConfig) -> bool:
+    """Whether something came that may be somebody. A belief has its own memory of that."""
+    plain = settings.mode is PresenceMode.PLAIN
+    gained = evidence is not None and evidence.gain > 0.0
+    return plain and gained and counts >= settings.exit_threshold
+
+
 class ZoneSense:
     """Remembers how a zone looks and scores when nobody is there. Not thread-safe."""
 
@@ -82,7 +89,7 @@ class ZoneSense:
         """Weigh a score whose value is in [0, 1]. `calm`: nothing speaks against VACANT."""
         weighed, evidence = self._weigh(score, at, sight, presence, calm)
         return Sensed(
-            Observation(at, weighed.score),
+            Observation(at, weighed.score, came=came(weighed.score, evidence, self._settings)),
             Hold(sight.hold_entries, sight.hold_exits),
             unseeing=sight.blind and not self._sees(weighed.score),
             blind=sight.blind,

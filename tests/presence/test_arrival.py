@@ -94,13 +94,37 @@ def test_a_new_zone_takes_scores_for_what_they_say_once_something_moved() -> Non
 
 @pytest.mark.parametrize("presence", MODES)
 def test_what_moves_and_scores_little_is_nobody(presence: PresenceConfig) -> None:
-    """0.15 is far above the empty room's 0.02, and still what cats score rather than persons."""
+    """0.1 is far above the empty room's 0.02, and still what cats score rather than persons."""
     here = Watching(presence)
     here.see(scored(0, 60, 0.02))
-    here.see(walking(60, 80, 0.15))
+    here.see(walking(60, 80, 0.1))
     here.see(scored(80, 100, 0.02))
     assert here.state is VACANT
     assert not here.spans()
+
+
+@pytest.mark.parametrize("presence", MODES)
+def test_who_is_hardly_seen_at_first_came_then(presence: PresenceConfig) -> None:
+    """0.2 leaves it open for ten seconds; the event starts when they came."""
+    here = Watching(presence)
+    here.see(scored(0, 60, 0.02))
+    here.see(walking(60, 70, 0.2))
+    here.see(walking(70, 80, 0.9))
+    here.see(scored(80, 100, 0.02))
+    ((start, end),) = here.spans()
+    assert abs(start - 60.0) < 1.5
+    assert abs(end - 80.0) < 1.5
+
+
+def test_what_came_and_went_before_is_not_part_of_a_visit() -> None:
+    here = Watching()
+    here.see(scored(0, 60, 0.02))
+    here.see(walking(60, 70, 0.2))
+    here.see(scored(70, 75, 0.02))
+    here.see(walking(75, 90, 0.9))
+    here.see(scored(90, 110, 0.02))
+    ((start, _),) = here.spans()
+    assert abs(start - 75.0) < 1.5
 
 
 @pytest.mark.parametrize("presence", MODES)
