@@ -185,9 +185,10 @@ def refuse_persons(traces: dict[str, tuple[list[Trace], list[Trace]]], wanted: W
     ]
     if seen:
         more = f"\n  … and {len(seen) - SHOWN} more" if len(seen) > SHOWN else ""
+        often = "once" if len(seen) == 1 else f"{len(seen)} times"
         listed = "".join(f"\n  {line}" for line in seen[:SHOWN])
         raise InputError(
-            f"somebody seems to be in the negatives, {len(seen)} times:{listed}{more}",
+            f"somebody seems to be in the negatives, {often}:{listed}{more}",
             remedy="look at them; leave such spans out, or say --trust-negatives if it is nobody",
         )
 
