@@ -137,7 +137,7 @@ def test_a_camera_that_cannot_be_cut_is_tried_again(watch, video: Path, monkeypa
     def broken(*_args: object) -> None:
         raise ValueError("cv2 is out of sorts")
 
-    monkeypatch.setattr("monitor.capture.composing.cut_zones", broken)
+    monkeypatch.setattr("monitor.capture.composing.measure", broken)
     watched = watch(camera(video, loop=True))
     eventually(lambda: watched.reasons() == ["error"])
     assert watched.outages["cam"][0].detail.startswith("ValueError in test_files.py")
