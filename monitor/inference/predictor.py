@@ -8,7 +8,6 @@ sizes, because oneDNN keeps compiled kernels and buffers for every shape it has 
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -54,13 +53,17 @@ class BatchPredictor:
         scores = np.empty((len(patches), CLASSES), dtype=np.float32)
         for start, size in split(len(patches), self._buckets):
             batch = self._input(size)
-            normalise_into(patches[start : start + size], batch)
+            self._fill(batch, patches[start : start + size])
             scores[start : start + size] = self._infer(batch)
         return scores
 
     def _infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """float32 (n, 3, 224, 224) to float32 (n, 2)."""
         raise NotImplementedError
+
+    def _fill(self, batch: NDArray[np.float32], patches: Patches) -> None:
+        """Make `patches` the input `batch`."""
+        normalise_into(patches, batch)
 
     def _input(self, size: int) -> NDArray[np.float32]:
         if size not in self._inputs:
@@ -86,54 +89,11 @@ class BatchPredictor:
                 )
 
 
-class PaddlePredictor(BatchPredictor):
-    """Paddle Inference with one math thread.
+class Network:
+    """One network in Paddle Inference; its input handle is `source`."""
 
-    `run` holds the interpreter lock throughout, which is why cameras are scored in processes.
-    """
-
-    def __init__(
-        self,
-        model: ModelInfo,
-        *,
-        device: Device = Device.CPU,
-        precision: Precision = Precision.FP32,
-        engine: Engine = Engine.ONEDNN,
-        buckets: tuple[int, ...] = BUCKETS,
-        bare: bool = False,
-    ) -> None:
-        """Load `model`; `bare` is for processes that never import Paddle (see `runtime`).
-
-        OpenVINO ties the process to one processor unless that is forbidden (`runtime`). Where it
-        cannot run the model, oneDNN does; `engine` then says so. Raises ModelError when
-        files are corrupt, shapes are wrong, or the device is missing.
-        """
-        super().__init__(buckets)
-        self.engine = engine
-        if precision is Precision.BF16:
-            _require_bf16(device, engine)
-        inference = bare_paddle() if bare and device is Device.CPU else whole_paddle()
-        if engine is Engine.OPENVINO:
-            if device is Device.CPU and self._opened_by_openvino(inference, model, precision):
-                return
-            self.engine = Engine.ONEDNN
-        config = _paddle_config(inference, model, device, precision, self.engine)
-        self._open(inference, config, model)
-
-    def _opened_by_openvino(self, inference: Any, model: ModelInfo, precision: Precision) -> bool:
-        config = _openvino_config(inference, model, precision)
-        if config is None:
-            return False
-        # It keeps what it compiled in a folder, by default `__cache__` wherever the process is.
-        with tempfile.TemporaryDirectory(prefix="presence-openvino-") as folder:
-            config.set_optim_cache_dir(folder)
-            try:
-                self._open(inference, config, model)
-            except ModelError:  # the network is beyond it, or files are damaged: oneDNN will tell
-                return False
-        return True
-
-    def _open(self, inference: Any, config: Any, model: ModelInfo) -> None:
+    def __init__(self, inference: Any, config: Any, model: ModelInfo) -> None:
+        """Raises ModelError when files are corrupt or there is not one input and one output."""
         try:
             self._predictor = inference.create_predictor(config)
         except Exception as error:
@@ -150,14 +110,46 @@ class PaddlePredictor(BatchPredictor):
                 where=str(model.program),
                 remedy="use a classification model",
             )
-        self._source = self._predictor.get_input_handle(names[0][0])
+        self.source = self._predictor.get_input_handle(names[0][0])
         self._sink = self._predictor.get_output_handle(names[1][0])
+
+    def run(self) -> NDArray[np.float32]:
+        """What comes of the input, float32."""
+        self._predictor.run()
+        return np.asarray(self._sink.copy_to_cpu(), dtype=np.float32)
+
+
+class PaddlePredictor(BatchPredictor):
+    """Paddle Inference, operator by operator, with one math thread.
+
+    `run` holds the interpreter lock throughout, which is why cameras are scored in processes.
+    """
+
+    def __init__(
+        self,
+        model: ModelInfo,
+        *,
+        device: Device = Device.CPU,
+        precision: Precision = Precision.FP32,
+        engine: Engine = Engine.ONEDNN,
+        bare: bool = False,
+    ) -> None:
+        """Load `model`; `bare` is for processes that never import Paddle (see `runtime`).
+
+        `engine`: onednn or plain. Raises ModelError when files are corrupt, shapes are wrong, or
+        the device is missing.
+        """
+        super().__init__()
+        if precision is Precision.BF16:
+            require_bf16(device, engine)
+        inference = bare_paddle() if bare and device is Device.CPU else whole_paddle()
+        config = _paddle_config(inference, model, device, precision, engine)
+        self._network = Network(inference, config, model)
         self._check(model.program)
 
     def _infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        self._source._copy_from_cpu_bind(batch)  # what copy_from_cpu of whole Paddle calls
-        self._predictor.run()
-        return np.asarray(self._sink.copy_to_cpu(), dtype=np.float32)
+        self._network.source._copy_from_cpu_bind(batch)  # copy_from_cpu of whole Paddle calls it
+        return self._network.run()
 
 
 def split(count: int, buckets: Sequence[int] = BUCKETS) -> Iterator[tuple[int, int]]:
@@ -183,30 +175,17 @@ def _paddle_config(
         _use_gpu(config)
     else:
         config.disable_gpu()
-        if engine is Engine.ONEDNN:
+        if engine is Engine.PLAIN:
+            config.disable_mkldnn()
+        else:
             config.enable_mkldnn()
             if precision is Precision.BF16:
                 config.enable_mkldnn_bfloat16()
-        else:
-            config.disable_mkldnn()
     config.set_cpu_math_library_num_threads(1)
     config.switch_ir_optim(True)
     config.enable_memory_optim()
     config.disable_glog_info()
     return config
-
-
-def _openvino_config(inference: Any, model: ModelInfo, precision: Precision) -> Any:
-    """For the whole network in Paddle's OpenVINO engine; None if model or Paddle has it not."""
-    if model.legacy is None:
-        return None
-    config = inference.Config(str(model.legacy), str(model.params))
-    config.disable_gpu()
-    config.set_cpu_math_library_num_threads(1)
-    kinds = inference.Config.Precision
-    config.enable_openvino_engine(kinds.Bfloat16 if precision is Precision.BF16 else kinds.Float32)
-    config.disable_glog_info()
-    return config if config.openvino_engine_enabled() else None
 
 
 def _use_gpu(config: Any) -> None:
@@ -220,7 +199,7 @@ def _use_gpu(config: Any) -> None:
     config.enable_use_gpu(256, 0)
 
 
-def _require_bf16(device: Device, engine: Engine) -> None:
+def require_bf16(device: Device, engine: Engine) -> None:
     """Raises ModelError where bf16 is not to be had: Paddle would silently compute in fp32."""
     if device is Device.GPU or engine is Engine.PLAIN:
         raise ModelError(

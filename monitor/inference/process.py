@@ -13,11 +13,16 @@ from multiprocessing.connection import Connection
 from monitor.config.inference import PROJECT
 from monitor.imaging.slots import Slots
 from monitor.inference.batcher import Batch
-from monitor.inference.protocol import Answer, Failed, Order, Ready, Task
+from monitor.inference.protocol import Answer, Failed, Order, Ready, Task, unpacked
 
-MALLOC = "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=1073741824"
+MALLOC = (
+    "glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1:"
+    "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=1073741824"
+)
 """glibc keeps what the network's layers free, in huge pages. Else a batch of 8 takes 3,800 page
-faults, a fifth of its processor time, for memory given back and asked for again."""
+faults, a fifth of its processor time, for memory given back and asked for again. Huge pages are
+for the first arena only; OpenVINO lays out weights in threads, which would have arenas of their
+own."""
 
 KEEP_TENSORS = "-1"
 """Paddle's FLAGS_eager_delete_tensor_gb: below 0 the tensors between the layers stay for the next
@@ -71,13 +76,11 @@ class Worker:
         if not self.held:
             self.since = now
         self.held.append(batch)
-        self.connection.send(Order(batch.number, batch.slots))
+        self.connection.send_bytes(Order(batch.number, batch.slots).packed())
 
     def receive(self) -> Ready | Failed | Answer:
         """What it says next. Raises EOFError or ConnectionResetError when it is dead."""
-        message = self.connection.recv()
-        assert isinstance(message, Ready | Failed | Answer)
-        return message
+        return unpacked(self.connection.recv_bytes())
 
     def end(self, grace: float) -> int:
         """Close its socket, give it `grace` seconds to leave, then kill it; its exit code."""

@@ -9,6 +9,7 @@ process that imports Paddle later (as a user's program may) would be loaded twic
 from __future__ import annotations
 
 import ctypes
+import importlib
 import importlib.util
 import os
 import struct
@@ -17,6 +18,9 @@ import warnings
 from importlib.machinery import ExtensionFileLoader
 from pathlib import Path
 from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from monitor.errors import ModelError
 
@@ -94,10 +98,7 @@ def bare_paddle() -> Any:
     """
     if "paddle" in sys.modules:
         return whole_paddle()
-    spec = importlib.util.find_spec("paddle")
-    if spec is None or not spec.submodule_search_locations:
-        raise _not_installed(None)
-    path = Path(spec.submodule_search_locations[0]) / "base" / "libpaddle.so"
+    path = _paddle_folder() / "base" / "libpaddle.so"
     loader = ExtensionFileLoader("libpaddle", str(path))
     library_spec = importlib.util.spec_from_file_location("libpaddle", path, loader=loader)
     assert library_spec is not None
@@ -115,6 +116,37 @@ def bare_paddle() -> Any:
     library.init_devices()
     library.Config = library.AnalysisConfig
     return library
+
+
+def program_messages() -> Any:
+    """The protobuf messages of Paddle 2's programs, `framework_pb2`, without importing Paddle.
+
+    Where Paddle is imported already they are its own. Raises ModelError if it is not installed.
+    """
+    if "paddle" in sys.modules:
+        return importlib.import_module("paddle.base.proto.framework_pb2")
+    path = _paddle_folder() / "base" / "proto" / "framework_pb2.py"
+    spec = importlib.util.spec_from_file_location("framework_pb2", path)
+    assert spec is not None
+    assert spec.loader is not None
+    messages = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(messages)
+    return messages
+
+
+def lent_tensor(library: Any, array: NDArray[np.float32]) -> Any:
+    """A Paddle tensor that is `array` itself, not a copy; `library` as the functions above give."""
+    core = importlib.import_module("paddle.base.core") if "paddle" in sys.modules else library
+    tensor = core.DenseTensor()
+    tensor.set(array, core.CPUPlace(), True)
+    return tensor
+
+
+def _paddle_folder() -> Path:
+    spec = importlib.util.find_spec("paddle")
+    if spec is None or not spec.submodule_search_locations:
+        raise _not_installed(None)
+    return Path(spec.submodule_search_locations[0])
 
 
 def _not_installed(error: ImportError | None) -> ModelError:

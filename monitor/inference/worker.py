@@ -7,6 +7,7 @@ over one socket and ends when that closes, so it never outlives the process that
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
@@ -14,14 +15,12 @@ from contextlib import suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
 
-import numpy as np
-
 from monitor.config.inference import Engine
 from monitor.errors import MonitorError
 from monitor.imaging.slots import Slots
 from monitor.inference.backend import open_predictor
 from monitor.inference.predictor import Predictor
-from monitor.inference.protocol import Answer, Failed, Ready, Task
+from monitor.inference.protocol import Answer, Failed, Order, Ready, Task
 from monitor.inference.runtime import forbid_pinning
 from monitor.inference.selftest import Golden, compare, self_test
 
@@ -36,13 +35,13 @@ def serve(connection: Connection, slots: Slots, task: Task) -> None:
     connection.send(Ready(golden_pictures))
     while True:
         try:
-            order = connection.recv()
+            order = Order.unpacked(connection.recv_bytes())
         except (EOFError, ConnectionResetError):
             return
         scores = predictor.run([slots.patches[slot] for slot in order.slots])[:, 1]
-        if not np.isfinite(scores).all():
+        if not all(map(math.isfinite, scores.tolist())):
             raise FloatingPointError(f"batch {order.batch} scored {scores}")
-        connection.send(Answer(order.batch, scores.tobytes()))
+        connection.send_bytes(Answer(order.batch, scores.tobytes()).packed())
 
 
 def _prepare(task: Task) -> tuple[Predictor, int]:

@@ -25,8 +25,8 @@ from monitor.errors import InputError, ModelError
 from monitor.imaging.jpeg import read_picture
 from monitor.imaging.preprocess import SIDE
 from monitor.imaging.views import cut
+from monitor.inference.backend import open_predictor
 from monitor.inference.model import ModelInfo
-from monitor.inference.predictor import PaddlePredictor
 from monitor.inference.selftest import TOLERANCE
 from monitor.training.card import CARD, Card, digests
 from monitor.training.exported import PARAMS
@@ -162,7 +162,7 @@ def _parity(network: Any, folder: Path, pictures: Sequence[Path]) -> float:
     expected = np.concatenate([probabilities(network, patch[None]) for patch in patches])
     difference = 0.0
     for engine in (Engine.ONEDNN, Engine.OPENVINO):
-        found = PaddlePredictor(ModelInfo.load(folder), engine=engine).run(patches)
+        found = open_predictor(ModelInfo.load(folder), engine=engine).run(patches)
         difference = max(difference, float(np.abs(found - expected).max()))
     if not difference <= PARITY:
         raise ModelError(

@@ -15,6 +15,7 @@ from monitor.errors import ModelError
 from monitor.inference import predictor as predictor_module
 from monitor.inference.backend import Backend, open_predictor
 from monitor.inference.model import ModelInfo, find_model
+from monitor.inference.openvino import OpenVinoPredictor
 from monitor.inference.predictor import BUCKETS, BatchPredictor, PaddlePredictor, split
 from monitor.inference.selftest import Golden, compare, self_test, synthetic_patch
 
@@ -33,8 +34,8 @@ def test_batches_are_split_into_buckets_without_padding(count: int) -> None:
 
 @pytest.mark.parametrize("engine", Engine)
 def test_paddle_scores_each_patch_in_its_place(both_programs: Path, engine: Engine) -> None:
-    predictor = PaddlePredictor(ModelInfo.load(both_programs), engine=engine)
-    assert predictor.engine is engine
+    predictor = open_predictor(ModelInfo.load(both_programs), engine=engine)
+    assert isinstance(predictor, OpenVinoPredictor) == (engine is Engine.OPENVINO)
     reds = np.arange(0, 255, 17)
     scores = predictor.run(patches_of(*reds))
     assert scores.dtype == np.float32
@@ -45,8 +46,8 @@ def test_paddle_scores_each_patch_in_its_place(both_programs: Path, engine: Engi
 
 
 def test_without_the_program_for_openvino_onednn_computes(tiny_model: Path) -> None:
-    predictor = PaddlePredictor(ModelInfo.load(tiny_model), engine=Engine.OPENVINO)
-    assert predictor.engine is Engine.ONEDNN
+    predictor = open_predictor(ModelInfo.load(tiny_model), engine=Engine.OPENVINO)
+    assert isinstance(predictor, PaddlePredictor)
 
 
 def test_what_openvino_fails_on_onednn_computes(
@@ -60,8 +61,8 @@ def test_what_openvino_fails_on_onednn_computes(
         return create(config)
 
     monkeypatch.setattr(predictor_module.whole_paddle(), "create_predictor", fail)
-    predictor = PaddlePredictor(ModelInfo.load(both_programs), engine=Engine.OPENVINO)
-    assert predictor.engine is Engine.ONEDNN
+    predictor = open_predictor(ModelInfo.load(both_programs), engine=Engine.OPENVINO)
+    assert isinstance(predictor, PaddlePredictor)
     assert predictor.run(patches_of(51))[0, 1] == pytest.approx(0.2, abs=1e-3)
 
 

@@ -17,7 +17,7 @@ from monitor.config.inference import Backend, Device, Engine, Precision
 from monitor.errors import ModelError
 from monitor.imaging.slots import Slots
 from monitor.inference.model import ModelInfo
-from monitor.inference.protocol import Answer, Failed, Order, Ready, Task
+from monitor.inference.protocol import Answer, Failed, Order, Ready, Task, unpacked
 from monitor.inference.runtime import bare_paddle
 from monitor.inference.worker import serve
 
@@ -54,8 +54,8 @@ def test_orders_are_answered_from_the_slots(connection: Connection, slots: Slots
     assert connection.recv() == Ready(0)
     slots.patches[:] = patches_of(0, 100, 200, 50)
     for batch, chosen in enumerate([(3, 1), (2,), (0, 1, 2, 3)]):
-        connection.send(Order(batch, chosen))
-        answer = connection.recv()
+        connection.send_bytes(Order(batch, chosen).packed())
+        answer = unpacked(connection.recv_bytes())
         assert isinstance(answer, Answer)
         assert answer.batch == batch
         scores = np.frombuffer(answer.scores, np.float32)
