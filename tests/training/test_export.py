@@ -12,9 +12,10 @@ import pytest
 from typer.testing import CliRunner
 
 from monitor.cli.model import app
-from monitor.config.inference import Engine, Precision
+from monitor.config.inference import Precision
 from monitor.errors import InputError, ModelError, UsageError
 from monitor.inference.model import ModelInfo
+from monitor.inference.openvino import OpenVinoPredictor
 from monitor.inference.predictor import PaddlePredictor
 from monitor.inference.selftest import Golden, self_test
 from monitor.training import export as export_module
@@ -243,7 +244,6 @@ def test_no_path_of_this_machine_is_in_the_programs(exported: Path) -> None:
 
 def test_both_programs_score_the_same(exported: Path) -> None:
     patches = sample_patches(5, seed=3)
-    by_openvino = PaddlePredictor(ModelInfo.load(exported), engine=Engine.OPENVINO)
+    by_openvino = OpenVinoPredictor(ModelInfo.load(exported))
     by_onednn = PaddlePredictor(ModelInfo.load(exported))
-    assert by_openvino.engine is Engine.OPENVINO
     np.testing.assert_allclose(by_openvino.run(patches), by_onednn.run(patches), atol=1e-5)
