@@ -337,7 +337,8 @@ def parity(path: Path, model: Path) -> dict[str, float]:
     converter = Converter()
 
     def scores(full: bool, loop_filter: bool) -> NDArray[np.float32]:
-        patches = []
+        patches: list[NDArray[np.uint8]] = []
+        frames = 0
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
             stream.thread_type = "NONE"
@@ -349,7 +350,9 @@ def parity(path: Path, model: Path) -> dict[str, float]:
                     if found is None:
                         found = cut_zones(converter.full(frame), config)[0].patches
                     patches.extend(found)
-        return predictor.run(patches)[:, 1].reshape(-1, len(found)).max(axis=1)
+                    frames += 1
+        someone: NDArray[np.float32] = predictor.run(patches)[:, 1].reshape(frames, -1).max(axis=1)
+        return someone
 
     reference, planes = scores(True, True), scores(False, True)
     unfiltered = scores(False, False)
