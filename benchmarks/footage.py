@@ -72,14 +72,12 @@ from monitor.messages import (
     Frame,
     HealthCategory,
     Picture,
-    PresenceState,
-    Progress,
     Scene,
     Score,
-    Transition,
 )
 from monitor.presence import PresenceRoom
 from monitor.presence.metrics import Comparison, Span, compare, poisson_bound, total
+from monitor.review.reel import Told
 from monitor.training.labelled import read_labelled
 
 EPOCH = Stamp(0.0, datetime(2026, 3, 1, tzinfo=UTC))
@@ -287,11 +285,10 @@ class Judge:
         self._looks = looks
         self.dense = False
         self.tampered = 0
-        self._opened: dict[Any, tuple[float, float]] = {}
-        self._events: list[Span] = []
+        self._told = Told()
         self._room = PresenceRoom(
             {"c": camera},
-            on_message=self._hear,
+            on_message=self._told.hear,
             on_attention=self._attend,
             on_health=self._ail,
         )
@@ -308,7 +305,7 @@ class Judge:
 
     def finish(self, second: float) -> list[Span]:
         self._room.finish(EndReason.END_OF_MEDIA, EPOCH.shifted(second))
-        return self._events
+        return self._told.events
 
     def _attend(self, attention: Attention) -> None:
         self.dense = attention.dense
@@ -316,15 +313,6 @@ class Judge:
     def _ail(self, health: CameraHealth) -> None:
         tamper = health.kind.category is HealthCategory.TAMPER
         self.tampered += tamper and health.ended is None
-
-    def _hear(self, message: Transition | Progress) -> None:
-        if isinstance(message, Progress):
-            return
-        if message.current is PresenceState.OCCUPIED:
-            self._opened[message.event_id] = message.at.monotonic, message.confirmed.monotonic
-        elif message.previous is PresenceState.OCCUPIED:
-            start, told = self._opened.pop(message.event_id)
-            self._events.append(Span(start, message.at.monotonic, told))
 
 
 class Counting:

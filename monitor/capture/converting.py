@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from monitor.config import CameraConfig, ViewKind
 from monitor.imaging.planes import FROM_BT601, FROM_BT709, SQUEEZING, Planes, cut_planes
 from monitor.imaging.preprocess import SIDE
-from monitor.imaging.views import TILES
+from monitor.imaging.views import TILES, halve
 from monitor.messages import Picture
 
 BT709 = Colorspace.ITU709
@@ -152,13 +152,11 @@ def _from_planes(decoded: VideoFrame, halvings: int) -> Picture:
 
 
 def _halve(whole: NDArray[np.uint8], times: int, result: NDArray[np.uint8]) -> None:
-    """Halve step by step: OpenCV averages two by two eight times as fast as four by four."""
+    """`halve`, the last step straight into `result`."""
     if not times:
         result[:] = whole
         return
-    for _ in range(times - 1):
-        half = whole.shape[1] // 2, whole.shape[0] // 2
-        whole = np.asarray(cv2.resize(whole, half, interpolation=cv2.INTER_AREA), np.uint8)
+    whole = halve(whole, times - 1)
     cv2.resize(whole, result.shape[::-1], dst=result, interpolation=cv2.INTER_AREA)
 
 

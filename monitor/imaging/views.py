@@ -113,9 +113,17 @@ def squeeze(picture: NDArray[np.uint8], patch: NDArray[np.uint8]) -> None:
 def _halved(picture: Picture, width: int, height: int) -> Picture:
     """Halved until less than twice too large."""
     while picture.shape[0] >= 2 * height and picture.shape[1] >= 2 * width:
-        halved = picture.shape[1] // 2, picture.shape[0] // 2
-        even = picture[: 2 * halved[1], : 2 * halved[0]]
-        picture = np.asarray(cv2.resize(even, halved, interpolation=cv2.INTER_AREA), np.uint8)
+        picture = halve(picture)
+    return picture
+
+
+def halve(picture: NDArray[np.uint8], times: int = 1) -> NDArray[np.uint8]:
+    """A picture, or one plane of it, halved so often, step by step: OpenCV averages two by two
+    eight times as fast as four by four."""
+    for _ in range(times):
+        half = picture.shape[1] // 2, picture.shape[0] // 2
+        even = picture[: 2 * half[1], : 2 * half[0]]
+        picture = np.asarray(cv2.resize(even, half, interpolation=cv2.INTER_AREA), np.uint8)
     return picture
 
 

@@ -58,7 +58,7 @@ class BatchPredictor:
         return scores
 
     def _infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """float32 (n, 3, 224, 224) to float32 (n, 2)."""
+        """The input of that size, as `_fill` made it, to float32 (n, 2)."""
         raise NotImplementedError
 
     def _fill(self, batch: NDArray[np.float32], patches: Patches) -> None:

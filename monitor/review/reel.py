@@ -16,12 +16,12 @@ from datetime import datetime
 from uuid import uuid4
 
 import numpy as np
-from numpy.typing import NDArray
 
 from monitor.clock import Stamp
 from monitor.config.guards import GuardConfig
 from monitor.config.presence import PresenceConfig
 from monitor.errors import UsageError
+from monitor.imaging.scene import SMALL
 from monitor.messages import (
     Cut,
     EndReason,
@@ -39,13 +39,8 @@ from monitor.presence.sense import Sensed
 from monitor.presence.sentinel import Sentinel
 from monitor.presence.tracker import Surroundings, ZoneTracker
 
-SIDE = 56
-"""Cells along each edge of a zone's luma, as `monitor.imaging.scene` makes it."""
-
 NO_CUTS: tuple[Cut, ...] = ()
 NO_PICTURE: Picture = np.zeros((1, 1, 3), np.uint8)
-
-Luma = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +88,7 @@ class Reel:
         scene = score.frame.scene
         luma = scene.zones.get(self._zone) if scene is not None else None
         stamp = score.frame.stamp
-        shown = luma if luma is not None else np.zeros((SIDE, SIDE), np.uint8)
+        shown = luma if luma is not None else np.zeros((SMALL, SMALL), np.uint8)
         try:
             self._file.write(np.ascontiguousarray(shown, np.uint8).tobytes())
         except OSError as error:
@@ -104,7 +99,7 @@ class Reel:
 
     def judged(self, settings: PresenceConfig) -> Judged:
         """What these settings would have told of it, from an engine that knows nothing before."""
-        told = _Told()
+        told = Told()
         around = Surroundings(told.hear, uuid4, None, "", float("inf"))
         tracker = ZoneTracker(self._camera, self._zone, settings, around)
         sensed: list[Sensed | None] = []
@@ -127,21 +122,22 @@ class Reel:
             stamp = Stamp(look.at, look.utc)
             scene = None
             if look.pictured:
-                data = os.pread(descriptor, SIDE * SIDE, number * SIDE * SIDE)
-                luma = np.frombuffer(data, np.uint8).reshape(SIDE, SIDE)
+                data = os.pread(descriptor, SMALL * SMALL, number * SMALL * SMALL)
+                luma = np.frombuffer(data, np.uint8).reshape(SMALL, SMALL)
                 scene = Scene(0.0, 0.0, 0.0, 0.0, luma, {self._zone: luma})
             frame = Frame(self._camera, number, stamp, look.at, NO_CUTS, NO_PICTURE, scene)
             yield Score(self._camera, self._zone, look.score, frame, stamp), look
 
 
-class _Told:
-    """Stands where the events room stands in the daemon."""
+class Told:
+    """The events of one zone, in seconds; stands where the events room stands in the daemon."""
 
     def __init__(self) -> None:
         self.events: list[Span] = []
         self._opened: Transition | None = None
 
     def hear(self, message: Transition | Progress) -> None:
+        """Take a message of presence in."""
         if isinstance(message, Progress):
             return
         if message.current is PresenceState.OCCUPIED:

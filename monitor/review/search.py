@@ -16,14 +16,14 @@ from math import inf
 import numpy as np
 
 from monitor.config.presence import PresenceConfig
-from monitor.presence.metrics import Comparison, compare, total
+from monitor.presence.metrics import Comparison
 from monitor.presence.reading import thresholds
 from monitor.review.budget import ENOUGH, Budget, tail_of
 from monitor.review.families import Family
 from monitor.review.quick import Levels
 from monitor.review.simulate import simulate
 from monitor.review.trace import Trace, odds_of
-from monitor.review.trial import Trial, trial, weight
+from monitor.review.trial import Trial, compared, trial, weight
 
 HIGHER = (0, 1, 2, 4, 8)
 """Steps up a family that are tried for real: the first that keeps the budget is taken."""
@@ -218,9 +218,4 @@ class Bench:
 
 def judge(positives: Sequence[Trace], settings: PresenceConfig) -> Comparison:
     """What the settings find of the visits, scores taken for what they counted for."""
-    return total(
-        compare(
-            simulate(trace, settings), trace.visits, float(trace.at[-1]) if trace.at.size else 0.0
-        )
-        for trace in positives
-    )
+    return compared((simulate(trace, settings), trace) for trace in positives)

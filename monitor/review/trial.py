@@ -50,17 +50,21 @@ def trial(
     """Try settings on footage."""
     empty = [judged(trace, settings) for trace in negatives]
     visited = [judged(trace, settings) for trace in positives]
-    comparisons = (
-        compare(events, trace.visits, float(trace.at[-1]) if trace.at.size else 0.0)
-        for events, trace in visited
-    )
     return Trial(
         settings,
         tuple(trace for _, trace in empty),
         tuple(trace for _, trace in visited),
         tuple(events for events, _ in empty),
         tuple(events for events, _ in visited),
-        total(comparisons),
+        compared(visited),
+    )
+
+
+def compared(told: Iterable[tuple[Sequence[Span], Trace]]) -> Comparison:
+    """Events that were told of each trace, beside the visits that it has."""
+    return total(
+        compare(events, trace.visits, float(trace.at[-1]) if trace.at.size else 0.0)
+        for events, trace in told
     )
 
 
