@@ -13,8 +13,7 @@ from monitor.web.status import AlertStatus, ChannelStatus
 def zone_readings(presence: PresenceRoom) -> list[ZoneReading]:
     """What is known of every zone, for brokers."""
     return [
-        ZoneReading(zone.camera, zone.zone, zone.state, zone.smoothed)
-        for zone in presence.statuses()
+        ZoneReading(zone.camera, zone.zone, zone.state, zone.score) for zone in presence.statuses()
     ]
 
 

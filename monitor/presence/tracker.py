@@ -37,8 +37,9 @@ CLEAR_SIGHT = Sight()
 class ZoneStatus:
     """What is known of a zone right now, for people and health; scores are diagnostics.
 
-    `smoothed` is the level that is compared with the thresholds: the average, in mode evidence
-    the belief. It and `score` are None while the zone is UNKNOWN for want of a signal. `since` is
+    `score` is what the network says, `counts` what that counts for beside the empty zone, and
+    `smoothed` the level that is compared with the thresholds: the average of the latter, in mode
+    evidence the belief. They are None while the zone is UNKNOWN for want of a signal. `since` is
     back-dated to the evidence. `explained`: the background scores up to there, None while nothing
     is explained by it. `late` counts scores that came out of order and were ignored,
     `invalid` those that were no number in [0, 1].
@@ -58,6 +59,7 @@ class ZoneStatus:
     late: int
     invalid: int
     explained: float | None = None
+    counts: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +242,7 @@ class ZoneTracker:
             late=self._late,
             invalid=self._invalid,
             explained=self._sense.explained,
+            counts=state.score,
         )
 
     def _pending(self) -> Pending | None:

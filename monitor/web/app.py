@@ -164,7 +164,7 @@ def _add_cameras(app: FastAPI, status: MonitorStatus, feed: Feed) -> None:
         data = asdict(report)
         for camera in data["cameras"]:
             for zone in camera["zones"]:
-                zone["history"] = feed.history(camera["name"], zone["name"])
+                zone.update(feed.history(camera["name"], zone["name"]))
         data["version"] = monitor.__version__
         data["health"] = asdict(readiness(report))
         return _json(data)

@@ -22,13 +22,14 @@ from monitor.web.health import readiness
 from monitor.web.status import EventBook, EventRow, MonitorStatus, StatusReport
 
 HISTORY = 180
-"""Scores kept a zone, one an interval: what sparklines start with."""
+"""Scores and levels kept a zone, one an interval: what sparklines start with."""
 
 EVENTS_WATCHED = 50
 _BACKLOG = 64
 
 log = get_logger(__name__)
 Key = tuple[str, str]
+Trail = dict[str, list[float | None]]
 Message = tuple[str, str]
 """Name and JSON of a server-sent event."""
 
@@ -54,15 +55,16 @@ class Feed:
         self._events = events
         self._interval = interval
         self._queues: set[asyncio.Queue[Message | None]] = set()
-        self._history: dict[Key, deque[float | None]] = {}
+        self._history: dict[Key, deque[tuple[float | None, float | None]]] = {}
         self._states: dict[Key, str] = {}
         self._rows: dict[UUID, EventRow] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
-    def history(self, camera: str, zone: str) -> list[float | None]:
-        """The zone's last scores, oldest first, one an interval; None where it had none."""
-        return list(self._history.get((camera, zone), ()))
+    def history(self, camera: str, zone: str) -> Trail:
+        """The zone's last `scores` and `levels`, one an interval, None where it had none."""
+        kept = list(self._history.get((camera, zone), ()))
+        return {"scores": [score for score, _ in kept], "levels": [level for _, level in kept]}
 
     async def run(self) -> None:
         """Look until cancelled. A look that fails is logged and the next one is tried."""
@@ -116,7 +118,8 @@ class Feed:
         for camera in report.cameras:
             for zone in camera.zones:
                 key = (camera.name, zone.name)
-                self._history.setdefault(key, deque(maxlen=HISTORY)).append(zone.score)
+                self._history.setdefault(key, deque(maxlen=HISTORY))
+                self._history[key].append((zone.score, zone.level))
                 before = self._states.get(key)
                 self._states[key] = zone.state
                 if before is not None and before != zone.state:

@@ -134,7 +134,16 @@ def _zone_metrics(cameras: tuple[CameraStatus, ...]) -> Iterator[Metric]:
         ],
     )
     yield _gauge(
-        "score", "P(someone) last given.", labels, [(names, zone.score) for names, zone in zones]
+        "score",
+        "P(someone), as the network says of the last frame.",
+        labels,
+        [(names, zone.score) for names, zone in zones],
+    )
+    yield _gauge(
+        "level",
+        "Average or belief of what scores count for; held against the thresholds.",
+        labels,
+        [(names, zone.level) for names, zone in zones],
     )
 
 

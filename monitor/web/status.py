@@ -26,14 +26,18 @@ from monitor.messages import (
 class ZoneStatus:
     """A zone now. `pending`: the change under way, in words, None when settled.
 
-    `score`: P(someone) last given, None without a signal; `since`: begin of the state.
-    `explained`: the score up to which the background explains what is seen, if it does.
+    `score`: P(someone), as the network says of the last frame; `counts`: what that counts for
+    beside the empty zone; `level`: their average or belief, which is held against the thresholds.
+    All three are None without a signal. `since`: begin of the state. `explained`: the score up to
+    which the background explains what is seen, if it does.
     """
 
     name: str
     state: PresenceState
     pending: str | None
     score: float | None
+    counts: float | None
+    level: float | None
     enter_threshold: float
     exit_threshold: float
     since: datetime | None

@@ -222,6 +222,7 @@ def test_a_status_shows_scores_and_what_is_pending() -> None:
     (status,) = here.room.statuses()
     assert (status.camera, status.zone, status.state) == ("dock", "frame", UNKNOWN)
     assert (status.pending, status.score, status.smoothed) == (Pending.ENTERING, 0.85, 0.85)
+    assert status.counts == 0.85  # nothing is known of its picture
     assert (status.enter_threshold, status.exit_threshold) == (0.7, 0.4)
     here.see((0.4, 0.9), (0.6, 0.9))
     (status,) = here.room.statuses()

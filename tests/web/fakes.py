@@ -27,7 +27,7 @@ JPEG = b"\xff\xd8\xff\xe0picture\xff\xd9"
 
 
 def zone(name: str = "frame", state: PresenceState = PresenceState.VACANT) -> ZoneStatus:
-    return ZoneStatus(name, state, None, 0.1, 0.8, 0.4, NOON)
+    return ZoneStatus(name, state, None, 0.1, 0.07, 0.05, 0.8, 0.4, NOON)
 
 
 def camera(name: str = "door") -> CameraStatus:

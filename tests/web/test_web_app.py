@@ -118,8 +118,8 @@ def test_health_is_derived(  # noqa: PLR0917
 
 
 def test_metrics(client: httpx.Client, daemon: FakeDaemon) -> None:
-    occupied = replace(zone("desk", PresenceState.OCCUPIED), score=0.97)
-    unknown = replace(zone("gate", PresenceState.UNKNOWN), score=None)
+    occupied = replace(zone("desk", PresenceState.OCCUPIED), score=0.97, level=0.99)
+    unknown = replace(zone("gate", PresenceState.UNKNOWN), score=None, level=None)
     covered = HealthStatus(HealthKind.COVERED, HealthCategory.TAMPER, NOON, "nothing is left")
     entrance = replace(camera(), zones=(occupied, unknown), health=(covered,))
     daemon.change(cameras=(entrance, dead(camera("yard"))))
@@ -142,6 +142,7 @@ def test_metrics(client: httpx.Client, daemon: FakeDaemon) -> None:
         ("presence_reconnects_total", (door,)): 1.0,
         ("presence_occupied", (door, desk)): 1.0,
         ("presence_score", (door, desk)): 0.97,
+        ("presence_level", (door, desk)): 0.99,
         ("presence_events_total", ()): 7.0,
         ("presence_writer_queue", ()): 2.0,
         ("presence_writer_up", ()): 1.0,
@@ -153,6 +154,7 @@ def test_metrics(client: httpx.Client, daemon: FakeDaemon) -> None:
     assert {key: values.get(key) for key in expected} == expected
     assert ("presence_occupied", (door, ("zone", "gate"))) not in values
     assert ("presence_score", (door, ("zone", "gate"))) not in values
+    assert ("presence_level", (door, ("zone", "gate"))) not in values
     assert ("presence_frame_age_seconds", (("camera", "yard"),)) not in values
 
 
@@ -172,6 +174,8 @@ def test_cameras(client: httpx.Client) -> None:
     assert [each["name"] for each in data["cameras"]] == ["door", "yard"]
     first = data["cameras"][0]["zones"][0]
     assert first["state"] == "vacant"
+    assert (first["score"], first["counts"], first["level"]) == (0.1, 0.07, 0.05)
+    assert (set(first["scores"]), set(first["levels"])) == ({0.1}, {0.05})
     assert first["since"] == NOON.isoformat()
     assert data["health"]["verdict"] == "ready"
     assert data["model_id"] == "person_exists-1"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,12 +18,13 @@ from sqlalchemy.orm import Session
 from monitor.clock import SystemClock
 from monitor.config import WebConfig
 from monitor.events.models import OccupancyEvent
+from monitor.messages import PresenceState
 from monitor.storage import audit
 from monitor.web import WebServer, create_app
 from monitor.web.doorkeeper import Doorkeeper
 from monitor.web.sessions import Sessions
 
-from .fakes import NOON, PASSWORD, PEOPLE, FakeDaemon, event
+from .fakes import NOON, PASSWORD, PEOPLE, FakeDaemon, camera, event, zone
 from .test_web_alerts import FIRST, SECOND, alert
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -130,3 +132,19 @@ def test_a_viewer_sees_no_buttons_and_is_shown_out_when_removed(
     users = {"anna": PEOPLE["users"]["anna"]}
     keeper.reconfigure(WebConfig.model_validate({"users": users}))
     expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+
+
+def test_what_the_network_says_and_what_is_held_against_the_limits_have_names(
+    page: Page, daemon: FakeDaemon
+) -> None:
+    faint = replace(zone(state=PresenceState.OCCUPIED), score=0.41, counts=0.93, level=0.88)
+    daemon.change(cameras=(replace(camera(), zones=(faint,)),))
+    sign_in(page, "victor")
+    shown = page.locator("[data-camera=door] .zone")
+    expect(shown.locator(".score")).to_have_text("0.41score")
+    expect(shown.locator(".level")).to_have_text("level 0.88")
+    expect(shown.locator(".score")).to_have_attribute("title", re.compile("counts for 0.93"))
+    unknown = replace(faint, state=PresenceState.UNKNOWN, score=None, counts=None, level=None)
+    daemon.change(cameras=(replace(camera(), zones=(unknown,)),))
+    expect(shown.locator(".score")).to_have_text("–score")
+    expect(shown.locator(".level")).to_have_attribute("title", "")

@@ -52,7 +52,7 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ZoneReading:
-    """A zone now; `score`: P(someone), None without a signal."""
+    """A zone now; `score`: the network's last P(someone), None without a signal."""
 
     camera: str
     zone: str

@@ -3,15 +3,15 @@
 import { drawn, icon, make, setText } from "./dom.js";
 import { HEALTH, OUTAGES, age, capital, duration, score, secondsSince } from "./format.js";
 
-const SPAN = 180; // scores a sparkline shows, one a second
+const SPAN = 180; // scores and levels a sparkline shows, one a second
 const WIDTH = 300;
 const HEIGHT = 46;
 const cards = new Map();
 const histories = new Map();
 const RANK = { occupied: 2, unknown: 1, vacant: 0 };
 
-export function remember(camera, zone, values) {
-  histories.set(`${camera}/${zone}`, values.slice(-SPAN));
+export function remember(camera, { name, scores, levels }) {
+  histories.set(`${camera}/${name}`, { scores: scores.slice(-SPAN), levels: levels.slice(-SPAN) });
 }
 
 export function showCameras(container, cameras, { fresh }) {
@@ -43,10 +43,12 @@ export function tick() {
 
 function note(camera, zone) {
   const key = `${camera}/${zone.name}`;
-  const values = histories.get(key) ?? [];
-  values.push(zone.score);
-  if (values.length > SPAN) values.shift();
-  histories.set(key, values);
+  const history = histories.get(key) ?? { scores: [], levels: [] };
+  for (const [values, value] of [[history.scores, zone.score], [history.levels, zone.level]]) {
+    values.push(value);
+    if (values.length > SPAN) values.shift();
+  }
+  histories.set(key, history);
 }
 
 function buildCard(camera) {
@@ -101,6 +103,8 @@ function buildZone(card, zone) {
   view.badge = make("span", { className: "state" });
   view.words = make("span", { className: "words" });
   view.value = make("b");
+  view.level = make("span", { className: "level" }, make("i"), make("span"));
+  view.score = make("span", { className: "score" }, view.value, make("small", {}, make("i"), "score"));
   view.enter = make("span", { className: "enter" }, make("i"), make("span"));
   view.exit = make("span", { className: "exit" }, make("i"), make("span"));
   view.area = drawn("path", { class: "area" });
@@ -111,9 +115,7 @@ function buildZone(card, zone) {
     { class: "spark", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img" },
     view.enterLine, view.exitLine, view.area, view.curve);
   view.root = make("div", { className: "zone" },
-    view.badge,
-    make("span", { className: "score" }, view.value, make("small", { textContent: "score" })),
-    view.words, make("span"), view.spark,
+    view.badge, view.score, view.words, view.level, view.spark,
     make("div", { className: "legend" }, view.exit, view.enter));
   card.list.append(view.root);
   card.zones.set(zone.name, view);
@@ -128,18 +130,32 @@ function updateZone(card, zone) {
     view.badge.replaceChildren(icon(zone.state), capital(zone.state));
   }
   setText(view.value, score(zone.score));
+  setText(view.level.lastChild, `level ${score(zone.level)}`);
+  view.score.title = view.level.title = zone.score === null ? "" : meaning(zone);
   setText(view.enter.lastChild, `occupied from ${zone.enter_threshold}`);
   setText(view.exit.lastChild, `vacant below ${zone.exit_threshold}`);
-  drawSpark(view, zone, histories.get(`${card.camera.name}/${zone.name}`) ?? []);
+  drawSpark(view, zone, histories.get(`${card.camera.name}/${zone.name}`) ?? { scores: [], levels: [] });
 }
+
+const meaning = (zone) =>
+  `Score: the network gives the last picture ${score(zone.score)}, and beside the empty zone that counts for ${score(zone.counts)}. `
+  + `Level: what scores counted for of late comes to ${score(zone.level)}; that is held against the limits.`;
 
 const height = (value) => (HEIGHT - 2) - value * (HEIGHT - 4);
 
-function drawSpark(view, zone, values) {
+// The score as an area, the level as a line: that is what crosses the thresholds.
+function drawSpark(view, zone, { scores, levels }) {
   for (const [line, at] of [[view.enterLine, zone.enter_threshold], [view.exitLine, zone.exit_threshold]]) {
     line.setAttribute("y1", height(at));
     line.setAttribute("y2", height(at));
   }
+  view.curve.setAttribute("d", trace(levels).curve);
+  view.area.setAttribute("d", trace(scores).area);
+  view.spark.setAttribute("aria-label",
+    `The last minutes; now score ${score(zone.score)}, level ${score(zone.level)}`);
+}
+
+function trace(values) {
   let curve = "";
   let area = "";
   let begun = null;
@@ -156,9 +172,7 @@ function drawSpark(view, zone, values) {
     begun ??= x;
   });
   if (begun !== null) area += `L${WIDTH} ${HEIGHT}Z`;
-  view.curve.setAttribute("d", curve);
-  view.area.setAttribute("d", area);
-  view.spark.setAttribute("aria-label", `Score of the last minutes, now ${score(zone.score)}`);
+  return { curve, area };
 }
 
 function showTimes(card) {

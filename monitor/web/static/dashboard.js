@@ -18,7 +18,7 @@ async function loadAll() {
   if (!answer.ok) throw new Error(`status ${answer.status}`);
   const report = await answer.json();
   for (const camera of report.cameras) {
-    for (const zone of camera.zones) remember(camera.name, zone.name, zone.history);
+    for (const zone of camera.zones) remember(camera.name, zone);
   }
   showReport(report, { fresh: false }); // its scores are in the history already
   showHealth(report.health);
