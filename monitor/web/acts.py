@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import FastAPI, Request, Response
@@ -22,8 +22,8 @@ from monitor.events import holds
 from monitor.events.marking import set_mark
 from monitor.events.marks import Mark
 from monitor.events.models import OccupancyEvent
+from monitor.web.answers import AlertDone, EventHeld, EventMarked, answer
 from monitor.web.errors import ConflictError
-from monitor.web.feed import to_json
 from monitor.web.signin import actor_of
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=1000)]
@@ -54,7 +54,7 @@ class Marked(BaseModel):
     mark: Mark | None
 
 
-class Reason(BaseModel):
+class Why(BaseModel):
     """The reason of a hold or its end."""
 
     model_config = ConfigDict(extra="forbid")
@@ -76,19 +76,29 @@ def _add_alerts(app: FastAPI, engine: Engine) -> None:
         who, now = actor_of(request), datetime.now(UTC)
         with _conflicting():
             row = desk.act(engine, alert.hex, state, who=who, now=now, comment=comment)
-        return _done({"id": row.id, "state": row.state})
+        return answer(AlertDone(row.id, AlertState(row.state)))
 
-    @app.post("/api/alerts/{alert}/acknowledge", summary="Somebody deals with it: no escalation")
+    @app.post(
+        "/api/alerts/{alert}/acknowledge",
+        summary="Somebody deals with it: no escalation",
+        response_model=AlertDone,
+    )
     def acknowledge(request: Request, alert: UUID, said: Said | None = None) -> Response:
         comment = said.comment if said else ""
         return act(request, alert, AlertState.ACKNOWLEDGED, comment)
 
-    @app.post("/api/alerts/{alert}/close", summary="It is dealt with, for good")
+    @app.post(
+        "/api/alerts/{alert}/close", summary="It is dealt with, for good", response_model=AlertDone
+    )
     def close(request: Request, alert: UUID, said: Said | None = None) -> Response:
         comment = said.comment if said else ""
         return act(request, alert, AlertState.CLOSED, comment)
 
-    @app.post("/api/alerts/{alert}/comment", summary="A comment, and the state stays as it is")
+    @app.post(
+        "/api/alerts/{alert}/comment",
+        summary="A comment, and the state stays as it is",
+        response_model=AlertDone,
+    )
     def comment(request: Request, alert: UUID, said: Comment) -> Response:
         return act(request, alert, None, said.comment)
 
@@ -96,29 +106,37 @@ def _add_alerts(app: FastAPI, engine: Engine) -> None:
 def _add_marks(
     app: FastAPI, engine: Engine, on_mark: Callable[[OccupancyEvent], None] | None
 ) -> None:
-    @app.put("/api/events/{event}/mark", summary="Was it right? `calibrate --marked` learns of it")
+    @app.put(
+        "/api/events/{event}/mark",
+        summary="Was it right? `calibrate --marked` learns of it",
+        response_model=EventMarked,
+    )
     def mark(request: Request, event: UUID, marked: Marked) -> Response:
         who, now = actor_of(request), datetime.now(UTC)
         row = set_mark(engine, event, marked.mark, who=who, now=now)
         if on_mark is not None:
             on_mark(row)
-        return _done({"id": row.id, "mark": row.mark})
+        return answer(EventMarked(row.id, row.mark))
 
 
 def _add_holds(app: FastAPI, engine: Engine) -> None:
-    @app.post("/api/events/{event}/hold", summary="Keep it and its picture, whatever their age")
-    def hold(request: Request, event: UUID, reason: Reason) -> Response:
+    @app.post(
+        "/api/events/{event}/hold",
+        summary="Keep it and its picture, whatever their age",
+        response_model=EventHeld,
+    )
+    def hold(request: Request, event: UUID, reason: Why) -> Response:
         who, now = actor_of(request), datetime.now(UTC)
         with _conflicting():
             holds.hold(engine, event, who=who, why=reason.why, now=now)
-        return _done({"id": event, "held": True})
+        return answer(EventHeld(event, True))
 
-    @app.post("/api/events/{event}/release", summary="End a hold")
-    def release(request: Request, event: UUID, reason: Reason) -> Response:
+    @app.post("/api/events/{event}/release", summary="End a hold", response_model=EventHeld)
+    def release(request: Request, event: UUID, reason: Why) -> Response:
         who, now = actor_of(request), datetime.now(UTC)
         with _conflicting():
             holds.release(engine, event, who=who, why=reason.why, now=now)
-        return _done({"id": event, "held": False})
+        return answer(EventHeld(event, False))
 
 
 @contextmanager
@@ -130,7 +148,3 @@ def _conflicting() -> Iterator[None]:
         raise
     except UsageError as error:
         raise ConflictError(error.what, where=error.where, remedy=error.remedy) from error
-
-
-def _done(data: dict[str, Any]) -> Response:
-    return Response(to_json(data), media_type="application/json")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import fields
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, FastAPI, Query, Response
@@ -14,10 +15,19 @@ from sqlalchemy import Engine
 from monitor.alerts import desk
 from monitor.alerts.models import ActionRow, AlertRow
 from monitor.alerts.outbox import AlertState, DeliveryState
+from monitor.config.alerts import Severity, Trigger
 from monitor.errors import UsageError
 from monitor.events.moments import parse_moment
+from monitor.web.answers import (
+    AlertEntry,
+    AlertHistory,
+    AlertPage,
+    Deed,
+    Deliveries,
+    Gathered,
+    answer,
+)
 from monitor.web.errors import known_filters
-from monitor.web.feed import to_json
 from monitor.web.zones import find_zone
 
 Name = Annotated[str | None, Query(max_length=64)]
@@ -33,6 +43,7 @@ def add_alerts(app: FastAPI, engine: Engine) -> None:
     @app.get(
         "/api/alerts",
         summary="Alerts, newest first, page by page: `next` goes into `after`",
+        response_model=AlertPage,
         dependencies=[Depends(known_filters)],
     )
     def alerts(
@@ -60,42 +71,44 @@ def add_alerts(app: FastAPI, engine: Engine) -> None:
         ids = [alert.id for alert in found]
         told, deeds = desk.count_deliveries(engine, ids), desk.last_deeds(engine, ids)
         entries = [_entry(each, told, deeds.get(each.id)) for each in found]
-        return _answer({"alerts": entries, "next": _mark(found[-1]) if more else None})
+        return answer(AlertPage(entries, _mark(found[-1]) if more else None))
 
-    @app.get("/api/alerts/{alert}", summary="One alert: whom it reached, and who did what about it")
+    @app.get(
+        "/api/alerts/{alert}",
+        summary="One alert: whom it reached, and who did what about it",
+        response_model=AlertHistory,
+    )
     def alert(alert: UUID) -> Response:
         file = desk.open_file(engine, alert.hex)
         told = desk.count_deliveries(engine, [alert])
         entry = _entry(file.alert, told, desk.last_deeds(engine, [alert]).get(alert))
-        actions = [
-            {"at": each.at, "who": each.who, "action": each.action, "comment": each.comment}
-            for each in file.actions
-        ]
-        gathered = [{"id": each.id, "at": each.at, "title": each.title} for each in file.children]
-        return _answer(entry | {"actions": actions, "gathered": gathered})
+        actions = [Deed(each.at, each.who, each.action, each.comment) for each in file.actions]
+        gathered = [Gathered(each.id, each.at, each.title) for each in file.children]
+        known = {each.name: getattr(entry, each.name) for each in fields(entry)}
+        return answer(AlertHistory(**known, actions=actions, gathered=gathered))
 
 
 def _entry(
     alert: AlertRow, told: Mapping[UUID, Counter[str]], deed: ActionRow | None
-) -> dict[str, Any]:
-    return {
-        "id": alert.id,
-        "rule": alert.rule,
-        "trigger": alert.trigger,
-        "severity": alert.severity,
-        "state": alert.state,
-        "camera": alert.camera,
-        "zone": alert.zone,
-        "at": alert.at,
-        "title": alert.title,
-        "count": alert.count,
-        "reasons": alert.reasons,
-        "event_id": alert.event_id,
-        "deliveries": {state.value: told[alert.id][state.value] for state in DeliveryState},
-        "acted_by": deed.who if deed else None,
-        "acted_at": deed.at if deed else None,
-        "comment": deed.comment if deed else "",
-    }
+) -> AlertEntry:
+    return AlertEntry(
+        id=alert.id,
+        rule=alert.rule,
+        trigger=Trigger(alert.trigger),
+        severity=Severity(alert.severity),
+        state=AlertState(alert.state),
+        camera=alert.camera,
+        zone=alert.zone,
+        at=alert.at,
+        title=alert.title,
+        count=alert.count,
+        reasons=alert.reasons,
+        event_id=alert.event_id,
+        deliveries=Deliveries(**{each.value: told[alert.id][each.value] for each in DeliveryState}),
+        acted_by=deed.who if deed else None,
+        acted_at=deed.at if deed else None,
+        comment=deed.comment if deed else "",
+    )
 
 
 def _mark(alert: AlertRow) -> str:
@@ -111,7 +124,3 @@ def _place(mark: str) -> tuple[datetime, UUID]:
         raise UsageError(
             "this is no page mark", where="query after", remedy="give `next` of the page before"
         ) from error
-
-
-def _answer(data: dict[str, Any]) -> Response:
-    return Response(to_json(data), media_type="application/json")

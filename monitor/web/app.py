@@ -26,6 +26,7 @@ from monitor.errors import UsageError
 from monitor.events.models import OccupancyEvent
 from monitor.web.acts import add_acts
 from monitor.web.alerts import add_alerts
+from monitor.web.answers import RecentEvents, Watched, answer
 from monitor.web.doorkeeper import Doorkeeper, Visitor
 from monitor.web.errors import add_errors, known_filters
 from monitor.web.feed import Feed, to_json
@@ -128,37 +129,49 @@ def create_app(
     return app
 
 
-def _json(data: Any, status_code: int = 200) -> Response:
-    return Response(to_json(data), status_code, media_type="application/json")
+_PICTURE: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": {}}}}
+_UNWELL: dict[int | str, dict[str, Any]] = {503: {"model": Health, "description": "It is not"}}
+"""What `/openapi.json` says of answers that are no JSON, or not 200."""
 
 
 def _health_response(health: Health) -> Response:
-    return _json(asdict(health), 200 if health.ok else 503)
+    return answer(health, 200 if health.ok else 503)
 
 
 def _add_health(
     app: FastAPI, status: MonitorStatus, metrics: CollectorRegistry, keeper: Doorkeeper
 ) -> None:
     @app.head("/healthz", include_in_schema=False)
-    @app.get("/healthz", summary="Is the process alive?")
+    @app.get("/healthz", summary="Is the process alive?", response_model=Health, responses=_UNWELL)
     def healthz() -> Response:
         return _health_response(liveness(status.report()))
 
     @app.head("/readyz", include_in_schema=False)
-    @app.get("/readyz", summary="Is presence being watched?")
+    @app.get(
+        "/readyz", summary="Is presence being watched?", response_model=Health, responses=_UNWELL
+    )
     def readyz(request: Request) -> Response:
         health = readiness(status.report())
         if keeper.config.closed and visitor_of(request) is None:
             health = replace(health, reasons=())  # they name cameras
         return _health_response(health)
 
-    @app.get("/metrics", summary="Prometheus metrics")
+    @app.get(
+        "/metrics",
+        summary="Prometheus metrics",
+        response_class=Response,
+        responses={200: {"content": {CONTENT_TYPE_LATEST.partition(";")[0]: {}}}},
+    )
     def scrape() -> Response:
         return Response(generate_latest(metrics), media_type=CONTENT_TYPE_LATEST)
 
 
 def _add_cameras(app: FastAPI, status: MonitorStatus, feed: Feed) -> None:
-    @app.get("/api/cameras", summary="All cameras and zones, with their last scores")
+    @app.get(
+        "/api/cameras",
+        summary="All cameras and zones, with their last scores",
+        response_model=Watched,
+    )
     def cameras() -> Response:
         report = status.report()
         data = asdict(report)
@@ -167,9 +180,14 @@ def _add_cameras(app: FastAPI, status: MonitorStatus, feed: Feed) -> None:
                 zone.update(feed.history(camera["name"], zone["name"]))
         data["version"] = monitor.__version__
         data["health"] = asdict(readiness(report))
-        return _json(data)
+        return Response(to_json(data), media_type="application/json")
 
-    @app.get("/api/cameras/{name}/picture.jpg", summary="A recent small picture")
+    @app.get(
+        "/api/cameras/{name}/picture.jpg",
+        summary="A recent small picture",
+        response_class=Response,
+        responses=_PICTURE,
+    )
     def picture(name: str) -> Response:
         jpeg = status.picture(name)
         if jpeg is None:
@@ -181,6 +199,7 @@ def _add_events(app: FastAPI, events: EventBook) -> None:
     @app.get(
         "/api/events",
         summary="Occupancy events, newest first",
+        response_model=RecentEvents,
         dependencies=[Depends(known_filters)],
     )
     def recent(
@@ -196,9 +215,14 @@ def _add_events(app: FastAPI, events: EventBook) -> None:
                 remedy="write it as 2030-01-31T08:00:00Z or with an offset",
             )
         rows = events.recent(limit=limit, camera=camera, since=since, open_only=open)
-        return _json({"events": [asdict(row) for row in rows]})
+        return answer(RecentEvents(list(rows)))
 
-    @app.get("/api/events/{event_id}/snapshot.jpg", summary="The picture of an event's peak")
+    @app.get(
+        "/api/events/{event_id}/snapshot.jpg",
+        summary="The picture of an event's peak",
+        response_class=Response,
+        responses={**_PICTURE, 304: {"description": "It is as `If-None-Match` says"}},
+    )
     def snapshot(request: Request, event_id: UUID) -> Response:
         jpeg = events.snapshot(event_id)
         if jpeg is None:
@@ -211,7 +235,12 @@ def _add_events(app: FastAPI, events: EventBook) -> None:
 
 
 def _add_dashboard(app: FastAPI, feed: Feed, keeper: Doorkeeper) -> None:
-    @app.get("/api/stream", summary="Server-sent events: cameras, health, state, event")
+    @app.get(
+        "/api/stream",
+        summary="Server-sent events: cameras, health, state, event",
+        response_class=StreamingResponse,
+        responses={200: {"content": {"text/event-stream": {}}}},
+    )
     async def stream(request: Request) -> StreamingResponse:
         visitor = visitor_of(request)
         watched = _while_welcome(feed.stream(), keeper, visitor)

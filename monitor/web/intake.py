@@ -9,6 +9,10 @@ from typing import Any, Protocol
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 
+from monitor.alerts.intake import DoorReport, GrantRequest
+from monitor.web.answers import DoorsTaken, GrantsTaken
+from monitor.web.spec import body_of
+
 LARGEST_BODY = 1_000_000
 """Bytes of a request; some ten thousand door events."""
 
@@ -37,11 +41,21 @@ def add_intake(app: FastAPI, intake: RestIntake) -> None:
         _authorize(request, intake.token)
         return await run_in_threadpool(work, await _body(request))
 
-    @app.post("/api/door-events", summary="Badge and door events; the same twice is one")
+    @app.post(
+        "/api/door-events",
+        summary="Badge and door events; the same twice is one",
+        response_model=DoorsTaken,
+        openapi_extra=body_of(DoorReport),
+    )
     async def door_events(request: Request) -> dict[str, Any]:
         return await take(request, intake.take_doors)
 
-    @app.post("/api/grants", summary="Permissions for zones")
+    @app.post(
+        "/api/grants",
+        summary="Permissions for zones",
+        response_model=GrantsTaken,
+        openapi_extra=body_of(GrantRequest),
+    )
     async def grants(request: Request) -> dict[str, Any]:
         return await take(request, intake.take_grants)
 

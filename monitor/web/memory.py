@@ -7,10 +7,10 @@ Times are given as on the command line, `2h`, `yesterday 22:00`, or ISO, in the 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Annotated, Any
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Response
 from sqlalchemy import Engine
@@ -25,13 +25,25 @@ from monitor.events.ratios import occupancy_ratios, presence_days
 from monitor.events.records import event_record
 from monitor.events.stays import longest_stays
 from monitor.events.zones import zone_states
+from monitor.web.answers import (
+    Days,
+    EventPage,
+    EventRecord,
+    Gaps,
+    LongestStays,
+    Overlaps,
+    Ratios,
+    StayRecord,
+    ZonesAt,
+    answer,
+)
 from monitor.web.errors import known_filters
-from monitor.web.feed import to_json
 from monitor.web.zones import find_zone
 
 LARGEST = 10_000
 """Lines of an answer."""
 
+_Line = TypeVar("_Line")
 Text = Annotated[str | None, Query(max_length=128)]
 Limit = Annotated[int, Query(ge=1, le=LARGEST)]
 
@@ -71,7 +83,11 @@ def add_memory(app: FastAPI, engine: Engine) -> None:
 
 
 def _add_events(router: APIRouter, engine: Engine) -> None:
-    @router.get("/events", summary="Events of a filter, page by page: `next` goes into `after`")
+    @router.get(
+        "/events",
+        summary="Events of a filter, page by page: `next` goes into `after`",
+        response_model=EventPage,
+    )
     def events(
         asked: Asked,
         *,
@@ -94,52 +110,61 @@ def _add_events(router: APIRouter, engine: Engine) -> None:
             after=after,
         )
         page = find_events(engine, wanted)
-        return _answer({"events": [event_record(each) for each in page.events], "next": page.next})
+        records = [EventRecord(**event_record(each)) for each in page.events]
+        return answer(EventPage(records, page.next))
 
-    @router.get("/longest", summary="The longest stays, the longest first")
+    @router.get(
+        "/longest", summary="The longest stays, the longest first", response_model=LongestStays
+    )
     def longest(asked: Asked, overlapping: bool = False, limit: Limit = 10) -> Response:
         wanted = replace(asked.filter, overlapping=overlapping, limit=limit)
         stays = longest_stays(engine, wanted, asked.now)
-        return _answer(
-            {"events": [event_record(stay.event) | {"lasted_s": stay.seconds} for stay in stays]}
-        )
+        records = [StayRecord(**event_record(each.event), lasted_s=each.seconds) for each in stays]
+        return answer(LongestStays(records))
 
-    @router.get("/overlaps", summary="When two zones were occupied at once")
+    @router.get(
+        "/overlaps", summary="When two zones were occupied at once", response_model=Overlaps
+    )
     def overlaps(
         asked: Asked, with_camera: Text = None, with_zone: Text = None, limit: Limit = 1000
     ) -> Response:
         other = Where(with_camera, with_zone)
-        return _lines(
-            "overlaps", find_overlaps(engine, asked.filter, asked.now, other=other), limit
-        )
+        found = find_overlaps(engine, asked.filter, asked.now, other=other)
+        return answer(Overlaps(*_cut(found, limit)))
 
 
 def _add_zones(router: APIRouter, engine: Engine) -> None:
-    @router.get("/zones", summary="Occupied, vacant, or not seen: now or `at` a moment")
+    @router.get(
+        "/zones",
+        summary="Occupied, vacant, or not seen: now or `at` a moment",
+        response_model=ZonesAt,
+    )
     def zones(asked: Asked, at: Text = None) -> Response:
         found = zone_states(engine, asked.filter.where, asked.now, asked.moment(at))
-        return _answer({"zones": [asdict(state) for state in found]})
+        return answer(ZonesAt(found))
 
-    @router.get("/ratio", summary="Occupied, vacant and not seen time by local hours or days")
+    @router.get(
+        "/ratio",
+        summary="Occupied, vacant and not seen time by local hours or days",
+        response_model=Ratios,
+    )
     def ratio(asked: Asked, by: Period = Period.DAY, limit: Limit = 1000) -> Response:
         found = occupancy_ratios(engine, asked.filter, by=by, now=asked.now, zone=asked.zone)
-        return _lines("ratios", found, limit)
+        return answer(Ratios(*_cut(found, limit)))
 
-    @router.get("/days", summary="The first and last presence on each local day")
+    @router.get(
+        "/days", summary="The first and last presence on each local day", response_model=Days
+    )
     def days(asked: Asked, limit: Limit = 1000) -> Response:
         found = presence_days(engine, asked.filter, now=asked.now, zone=asked.zone)
-        return _lines("days", found, limit)
+        return answer(Days(*_cut(found, limit)))
 
-    @router.get("/gaps", summary="When zones were not seen")
+    @router.get("/gaps", summary="When zones were not seen", response_model=Gaps)
     def gaps(asked: Asked, limit: Limit = 1000) -> Response:
-        return _lines("gaps", coverage_gaps(engine, asked.filter, asked.now), limit)
+        return answer(Gaps(*_cut(coverage_gaps(engine, asked.filter, asked.now), limit)))
 
 
-def _lines(name: str, found: Iterable[Any], limit: int) -> Response:
-    """Dataclasses, up to `limit` of them, and whether there would have been more."""
-    lines = [asdict(line) for line in islice(found, limit + 1)]
-    return _answer({name: lines[:limit], "more": len(lines) > limit})
-
-
-def _answer(data: dict[str, Any]) -> Response:
-    return Response(to_json(data), media_type="application/json")
+def _cut(found: Iterable[_Line], limit: int) -> tuple[list[_Line], bool]:
+    """Up to `limit` lines, and whether there would have been more."""
+    lines = list(islice(found, limit + 1))
+    return lines[:limit], len(lines) > limit

@@ -10,9 +10,9 @@ from fastapi.responses import FileResponse, RedirectResponse
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from monitor.config.web import Role
+from monitor.web.answers import Caller, answer
 from monitor.web.credentials import LONGEST
 from monitor.web.doorkeeper import Doorkeeper, RefusedError, Visitor
-from monitor.web.feed import to_json
 from monitor.web.gate import SESSION, address_of, refused_answer, session_cookie
 
 _PAGE = Path(__file__).with_name("static") / "login.html"
@@ -50,20 +50,20 @@ def add_signin(app: FastAPI, keeper: Doorkeeper) -> None:
             return RedirectResponse("/", 303)
         return FileResponse(_PAGE)
 
-    @app.get(SESSION, summary="Who asks, and what they may do")
+    @app.get(SESSION, summary="Who asks, and what they may do", response_model=Caller)
     def who(request: Request) -> Response:
         return _tell(keeper, visitor_of(request))
 
-    @app.post(SESSION, summary="Sign in: begins a session, kept in a cookie")
+    @app.post(SESSION, summary="Sign in: begins a session, kept in a cookie", response_model=Caller)
     async def sign_in(request: Request, given: SignIn) -> Response:
         password, address = given.password.get_secret_value(), address_of(request)
         try:
             visitor = await keeper.sign_in(given.name, password, address)
         except RefusedError as refused:
             return refused_answer(refused)
-        answer = _tell(keeper, visitor)
-        answer.headers["Set-Cookie"] = session_cookie(request, keeper, visitor)
-        return answer
+        told = _tell(keeper, visitor)
+        told.headers["Set-Cookie"] = session_cookie(request, keeper, visitor)
+        return told
 
     @app.delete(SESSION, summary="Sign out", status_code=204)
     async def sign_out(request: Request) -> Response:
@@ -76,12 +76,11 @@ def add_signin(app: FastAPI, keeper: Doorkeeper) -> None:
 
 
 def _tell(keeper: Doorkeeper, visitor: Visitor | None) -> Response:
-    body = to_json(
-        {
-            "closed": keeper.config.closed,
-            "name": visitor.name if visitor else None,
-            "role": visitor.role if visitor else None,
-            "may_act": visitor is not None and visitor.role is Role.OPERATOR,
-        }
+    return answer(
+        Caller(
+            closed=keeper.config.closed,
+            name=visitor.name if visitor else None,
+            role=visitor.role if visitor else None,
+            may_act=visitor is not None and visitor.role is Role.OPERATOR,
+        )
     )
-    return Response(body, media_type="application/json")

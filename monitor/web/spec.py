@@ -1,11 +1,17 @@
-"""`/openapi.json`: what FastAPI writes, with refusals and logins as they really are."""
+"""`/openapi.json`: what FastAPI writes, with refusals, bodies and logins as they really are."""
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+
+from monitor.alerts.intake import DoorReport, GrantRequest
+from monitor.web.gate import OWN_TOKEN
 
 _REFUSAL = {
     "type": "object",
@@ -20,7 +26,17 @@ _LOGINS = {
     "token": {"type": "http", "scheme": "bearer", "description": "web.tokens"},
     "password": {"type": "http", "scheme": "basic", "description": "web.users"},
 }
+_CONTROLLER = {"type": "http", "scheme": "bearer", "description": "alerts.intake.token"}
 _OPEN = {"/healthz", "/readyz", "/api/session"}
+_BODIES: tuple[type[BaseModel], ...] = (DoorReport, GrantRequest)
+_REFERENCE = "#/components/schemas/"
+
+
+def body_of(model: type[BaseModel]) -> dict[str, Any]:
+    """Of a route that reads its body itself: one object like `model`, or a list of them."""
+    one = {"$ref": f"{_REFERENCE}{model.__name__}"}
+    schema = {"oneOf": [one, {"type": "array", "items": one}]}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 def describe(app: FastAPI) -> None:
@@ -40,13 +56,31 @@ def _described(app: FastAPI) -> dict[str, Any]:
     schemas = parts.setdefault("schemas", {})
     for gone in ("HTTPValidationError", "ValidationError"):
         schemas.pop(gone, None)
-    schemas["Refusal"], parts["securitySchemes"] = _REFUSAL, _LOGINS
-    refusal = {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}}
+    sent = _sent(described["paths"])
+    for model in _BODIES:
+        if model.__name__ in sent:
+            schema = model.model_json_schema(ref_template=_REFERENCE + "{model}")
+            schemas |= schema.pop("$defs", {}) | {model.__name__: schema}
+    for name, schema in schemas.items():
+        if name not in sent and "properties" in schema:
+            schema["required"] = list(schema["properties"])  # answers are always whole
+    schemas["Refusal"] = _REFUSAL
+    parts["securitySchemes"] = {**_LOGINS, "controller": _CONTROLLER}
+    refusal = {"application/json": {"schema": {"$ref": f"{_REFERENCE}Refusal"}}}
     for path, operations in described["paths"].items():
         for operation in operations.values():
             answers = operation["responses"]
             answers.pop("422", None)
             answers["default"] = {"description": "It is refused", "content": refusal}
             if path not in _OPEN:
-                operation["security"] = [{name: []} for name in _LOGINS]
+                logins = ["controller"] if path in OWN_TOKEN else _LOGINS
+                operation["security"] = [{name: []} for name in logins]
     return described
+
+
+def _sent(paths: dict[str, Any]) -> set[str]:
+    """The names of what requests bring."""
+    bodies = [
+        operation.get("requestBody", {}) for path in paths.values() for operation in path.values()
+    ]
+    return set(re.findall(rf'"{_REFERENCE}(\w+)"', json.dumps(bodies)))
