@@ -10,8 +10,8 @@ quality (keyframe every second), constant bit rate (2 s), and with rare keyframe
 the same, read with `max_blind: 4s`). For each clip the events of `decode: all` and
 `decode: adaptive` come from a replay with the model; then every way of reading
 (`benchmarks/reading.py`) is timed on nothing but processor time: user and system of its process
-and children. Scoring is not part of it. `ours` looks closely exactly when presence asked for it in
-the replay. Files are read in turn, round by round; streams by all ways at once, each in a process
+and children. Scoring is not part of it. `ours` looks closely, and rarely, exactly when presence
+asked for it in the replay. Files are read in turn, round by round; streams by all ways at once, each in a process
 of its own and from the clip's beginning, once.
 
 Events are the same if there are as many, onsets lie within a keyframe interval, at most

@@ -39,8 +39,8 @@ BLIND = 2.0
 
 CLOCK = MediaClock(datetime(2000, 1, 1, tzinfo=UTC))
 
-Notes = list[tuple[float, bool]]
-"""When presence asked for a closer look, or for no more of it: media seconds."""
+Notes = list[tuple[float, bool, bool]]
+"""When presence asked for other looks (media seconds): whether for close ones, for rare ones."""
 
 
 class Way(StrEnum):
@@ -59,9 +59,9 @@ class Attended(Recording):
         super().__init__(*args)
         self.notes: Notes = []
 
-    def attend(self, dense: bool) -> None:
-        self.notes.append((self.position_s, dense))
-        super().attend(dense)
+    def attend(self, attention: Attention) -> None:
+        self.notes.append((self.position_s, attention.dense, attention.sparse))
+        super().attend(attention)
 
 
 def camera(decode: DecodePolicy, url: str = "-", *, blind: float = BLIND) -> CameraConfig:
@@ -98,7 +98,7 @@ def read_file(way: Way, path: Path, notes: Notes, blind: float = BLIND) -> None:
         following = next(answers, None)
         for _ in recording:
             while following is not None and recording.position_s >= following[0]:
-                recording.attend(following[1])
+                recording.attend(Attention("camera", *following[1:]))
                 following = next(answers, None)
 
 
@@ -201,7 +201,7 @@ def _watch_ours(config: CameraConfig, notes: Notes, seconds: float) -> float:
             return
         first[:] = first or [frame.pts]
         while answers and frame.pts - first[0] >= answers[0][0]:
-            room.attend(Attention("camera", dense=answers.pop(0)[1]))
+            room.attend(Attention("camera", *answers.pop(0)[1:]))
         seen.set()
 
     room = make_capture(
@@ -243,7 +243,7 @@ def main() -> None:
     """Read as told, print seconds."""
     cv2.setNumThreads(1)
     task = json.load(sys.stdin)
-    notes = [(float(at), bool(dense)) for at, dense in task["notes"]]
+    notes = [(float(at), bool(dense), bool(sparse)) for at, dense, sparse in task["notes"]]
     way, seconds = Way(sys.argv[1]), float(sys.argv[2])
     print(_live(way, task["url"], notes, seconds, float(task["blind"])))
 

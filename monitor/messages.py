@@ -129,10 +129,15 @@ class Outage:
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """Presence says: look closely at this camera (`dense`), or a glance now and then will do."""
+    """Presence says: look closely at this camera (`dense`), or a glance now and then will do.
+
+    `sparse`: somebody is there, plainly, and a glance will do as rarely as `max_blind` and
+    `exit_after` allow.
+    """
 
     camera: str
     dense: bool
+    sparse: bool = False
 
 
 class PresenceState(StrEnum):

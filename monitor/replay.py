@@ -18,7 +18,7 @@ from monitor.capture import probe_recording, read_recording
 from monitor.clock import MediaClock, Stamp, SystemClock
 from monitor.config import CameraConfig, DecodePolicy, InferenceConfig
 from monitor.inference.pool import InferencePool
-from monitor.messages import EndReason, PresenceState, Progress, Score, Transition
+from monitor.messages import Attention, EndReason, PresenceState, Progress, Score, Transition
 from monitor.presence.room import PresenceRoom
 from monitor.presence.sense import Sensed
 
@@ -144,7 +144,7 @@ class _Collector:
         name: str,
         camera: CameraConfig,
         model_id: str,
-        attend: Callable[[bool], None],
+        attend: Callable[[Attention], None],
         on_message: Callable[[Transition | Progress], None],
     ) -> None:
         self._on_message = on_message
@@ -155,7 +155,7 @@ class _Collector:
         self._presence = PresenceRoom(
             {name: camera},
             on_message=self._take,
-            on_attention=lambda attention: attend(attention.dense),
+            on_attention=attend,
             encode=None,
             model_id=model_id,
         )

@@ -60,8 +60,8 @@ class Child:
             clock=SystemClock(),
             max_side=task.max_side,
         )
-        for camera in task.dense:
-            self._room.attend(Attention(camera, dense=True))
+        for attention in task.attention:
+            self._room.attend(attention)
 
     def serve(self) -> None:
         """Read cameras until the parent closes the line."""

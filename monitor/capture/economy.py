@@ -24,7 +24,7 @@ from av.video.stream import VideoStream
 from monitor.capture.decoding import Decoder
 from monitor.capture.sampling import SLOT_TOLERANCE, Sampler
 from monitor.clock import Stamp
-from monitor.config import CameraSettings, DecodePolicy
+from monitor.config import CameraConfig, DecodePolicy
 from monitor.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -36,6 +36,10 @@ nothing but keyframes (MJPEG) need not be decoded at their full rate."""
 KEPT_BYTES = 4 * 2**20
 """Most that is kept of one camera; beyond, it is decoded to keep the way back open. Four
 megabytes are two seconds at 16 Mbit/s."""
+
+SELDOM = 2.0
+"""Times `max_blind` that two keyframes may be apart without a look in between while rare glances
+will do: whoever leaves meanwhile is taken to have left in the middle of it."""
 
 SLACK = 0.1
 """Share of `max_blind` that a keyframe is waited for beyond it: where one comes every two seconds
@@ -61,26 +65,30 @@ class Pick(NamedTuple):
 
 
 class Economy:
-    """Decodes the packets of one opened stream as its camera's settings and `dense` say.
+    """Decodes the packets of one opened stream as its camera's settings and presence say.
 
-    `dense` answers whether every picture is wanted just now; it is asked for each packet.
+    `dense` answers whether every picture is wanted just now, `sparse` whether rare glances will
+    do; they are asked for each packet.
     """
 
     def __init__(
         self,
-        settings: CameraSettings,
+        settings: CameraConfig,
         decoder: Decoder,
         context: VideoCodecContext,
         dense: Callable[[], bool],
+        sparse: Callable[[], bool] = lambda: False,
     ) -> None:
         self._policy = settings.decode
         self._decoder = decoder
         self._context = context
         self._dense = dense
+        self._sparse = sparse
         self._slots = Sampler(settings.sample_fps)
         self._glance = max(GLANCE_EVERY, 1.0 / settings.sample_fps - 0.1)
         self._blind = max(settings.max_blind, 1.0 / settings.sample_fps)
         self._slack = SLACK * self._blind
+        self._seldom = _seldom(settings, self._blind)
         self._kept: deque[tuple[Packet[VideoStream], Stamp]] = deque()
         self._kept_bytes = 0
         self._joined = False
@@ -101,7 +109,7 @@ class Economy:
         """Seconds that may pass between two decoded pictures, on purpose."""
         if self._policy is DecodePolicy.ALL:
             return 0.0
-        return self._blind if self._policy is DecodePolicy.ADAPTIVE else (self.group or 30.0)
+        return self._patience() if self._policy is DecodePolicy.ADAPTIVE else (self.group or 30.0)
 
     def pictures(
         self, packet: Packet[VideoStream], seconds: float, arrived: Stamp
@@ -191,14 +199,19 @@ class Economy:
         So that the last look of a group is as early in it as may be, looks are `max_blind` apart
         counted from the next keyframe backwards.
         """
-        latest = self._looked + self._blind
+        blind = self._patience()
+        latest = self._looked + blind
         if self.group is None or self._keyed is None:
             return latest
         keyframe = self._keyed + self.group
-        looks = ceil((keyframe - self._looked - self._slack) / self._blind) - 1
+        looks = ceil((keyframe - self._looked - self._slack) / blind) - 1
         if looks > 0:
-            return min(latest, keyframe - looks * self._blind)
+            return min(latest, keyframe - looks * blind)
         return max(latest, keyframe + self._slack) if looks == 0 else latest
+
+    def _patience(self) -> float:
+        """Seconds that two looks may be apart where keyframes are rare."""
+        return max(self._blind, self._seldom) if self._sparse() else self._blind
 
     def _note_order(self, packet: Packet[VideoStream]) -> None:
         """Whether pictures are sent in another order than that in which they are shown."""
@@ -209,8 +222,12 @@ class Economy:
     def _is_due(self, seconds: float) -> bool:
         if self._policy is DecodePolicy.KEYFRAMES:
             return self._slots.due(seconds)
-        often = self.group is not None and self.group < self._glance
-        return not often or seconds - self._looked >= self._glance
+        if self.group is None:
+            return True
+        passed = seconds - self._looked
+        if self._sparse() and passed + self.group <= min(self._blind, self._seldom) + self._slack:
+            return False  # the next one is early enough
+        return self.group >= self._glance or passed >= self._glance
 
     def _catch_up(self, *, every: bool) -> Iterator[Pick]:
         """Decode what was kept; look at every picture, or at the last one only."""
@@ -261,3 +278,10 @@ class Economy:
                 decoded_percent=round(100 * (1 - self._blind / self.group)) if adaptive else None,
                 remedy=f"set the camera's keyframe interval to 1 s, at most {self._blind:g} s",
             )
+
+
+def _seldom(camera: CameraConfig, blind: float) -> float:
+    """Seconds that rare glances may be apart, so that no absence that ends an occupancy falls
+    between two of them, and no zone counts as not seen."""
+    zones = [zone.presence for zone in camera.zones.values()] or [camera.presence]
+    return min(SELDOM * blind, *(min(each.exit_after, each.max_gap / 2.0) for each in zones))

@@ -77,7 +77,7 @@ class Lookout:
         """Held while a callback runs, so that `drop` can wait for its end."""
         self._lock = threading.Lock()
         self._cameras = dict(cameras)
-        self._dense: set[str] = set()
+        self._attention: dict[str, Attention] = {}
         self._sequences: Counter[str] = Counter()
         self._visible: dict[str, Stamp] = {}
         """When the latest frame was taken, of the cameras that are seen."""
@@ -111,8 +111,8 @@ class Lookout:
             self._cameras |= cameras
             self._stats = {camera: self._idle() for camera in cameras} | self._stats
             self._tell(Added(cameras))
-            for camera in self._dense & set(cameras):
-                self._tell(Attention(camera, dense=True))
+            for camera in self._attention.keys() & set(cameras):
+                self._tell(self._attention[camera])
 
     def drop(self, cameras: Iterable[str]) -> None:
         """Read these no longer. No callback of theirs begins after it has returned."""
@@ -125,9 +125,9 @@ class Lookout:
             self._tell(Dropped(tuple(names)))
 
     def attend(self, attention: Attention) -> None:
-        """Look closely at a camera, or no longer; returns at once."""
+        """Look at a camera as closely as that from now on; returns at once."""
         with self._lock:
-            (self._dense.add if attention.dense else self._dense.discard)(attention.camera)
+            self._attention[attention.camera] = attention
             self._tell(attention)
 
     def log_by(self, settings: LoggingConfig) -> None:
@@ -166,8 +166,8 @@ class Lookout:
         while not self._stop.is_set():
             began = time.monotonic()
             with self._lock:
-                dense = frozenset(self._dense)
-                task = Task(dict(self._cameras), self._max_side, self._logging, dense)
+                attention = tuple(self._attention.values())
+                task = Task(dict(self._cameras), self._max_side, self._logging, attention)
                 self._process = process = Process(self._slots, task)
             why = self._listen(process)
             with self._lock:

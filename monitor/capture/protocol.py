@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 from monitor.capture.status import ReaderStats
 from monitor.clock import Stamp
 from monitor.config import CameraConfig, LoggingConfig
-from monitor.messages import Picture, Scene
+from monitor.messages import Attention, Picture, Scene
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What a process is told at its start. `dense`: cameras to be looked at closely."""
+    """What a process is told at its start. `attention`: how closely to look at cameras."""
 
     cameras: Mapping[str, CameraConfig]
     max_side: int
     logging: LoggingConfig
-    dense: frozenset[str]
+    attention: tuple[Attention, ...]
 
 
 @dataclass(frozen=True, slots=True)

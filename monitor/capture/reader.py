@@ -22,7 +22,7 @@ from monitor.capture.status import FROZEN, ReaderState, ReaderStats, Status
 from monitor.capture.units import Assembler
 from monitor.clock import Clock, Stamp
 from monitor.config import CameraConfig
-from monitor.messages import Frame, Outage, OutageReason
+from monitor.messages import Attention, Frame, Outage, OutageReason
 from monitor.telemetry import camera_context, get_logger
 
 log = get_logger(__name__)
@@ -71,7 +71,7 @@ class Reader:
         self._status = Status(camera, clock, frozen_after=config.frozen_after)
         self._stop = threading.Event()
         self._deaf = False
-        self._dense = False
+        self._attention = Attention(camera, dense=False)
         # FFmpeg cannot be interrupted before its timeout; as a daemon, a thread that still
         # waits in there does not hold up the end of the process.
         self._thread = threading.Thread(target=self._run, name=f"reader-{camera}", daemon=True)
@@ -91,9 +91,9 @@ class Reader:
             self._thread.join(timeout)
         return not self._thread.is_alive()
 
-    def attend(self, dense: bool) -> None:
-        """Whether every picture is wanted from now on, or a look now and then will do."""
-        self._dense = dense
+    def attend(self, attention: Attention) -> None:
+        """How closely it is to look from now on."""
+        self._attention = attention
 
     def stats(self) -> ReaderStats:
         """How it stands."""
@@ -148,7 +148,13 @@ class Reader:
         """Handle packets until the stream ends or the reader is told to stop."""
         context = source.stream.codec_context
         decoder = session.decoder
-        economy = Economy(self._settings, decoder, context, lambda: self._dense)
+        economy = Economy(
+            self._settings,
+            decoder,
+            context,
+            dense=lambda: self._attention.dense,
+            sparse=lambda: self._attention.sparse,
+        )
         assembler = Assembler(context)
         last_picture = time.monotonic()
         for packet in source.container.demux(source.stream):
@@ -161,7 +167,7 @@ class Reader:
                 corrupt=decoder.corrupt - corrupt,
                 group=economy.group,
                 lag=session.lag.lag,
-                dense=self._dense,
+                dense=self._attention.dense,
             )
             self._status.patience = economy.longest_wait
             now = session.asked = time.monotonic()

@@ -23,7 +23,7 @@ from monitor.capture.units import Assembler, Unit
 from monitor.clock import MediaClock
 from monitor.config import CameraConfig
 from monitor.errors import InputError
-from monitor.messages import Frame
+from monitor.messages import Attention, Frame
 from monitor.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -63,7 +63,7 @@ class Recording:
         self._config = config
         self._clock = clock
         self._max_side = max_side
-        self._dense = False
+        self._attention = Attention(camera_name, dense=False)
         self.decoded = 0
         """Whole pictures decoded."""
         self.sampled = 0
@@ -73,14 +73,14 @@ class Recording:
         self.position_s = 0.0
         """Media time of the latest decoded picture, for progress bars."""
 
-    def attend(self, dense: bool) -> None:
-        """Whether every picture is wanted from here on, or a look now and then will do."""
-        self._dense = dense
+    def attend(self, attention: Attention) -> None:
+        """How closely it is to be looked at from here on."""
+        self._attention = attention
 
     def __iter__(self) -> Iterator[Frame]:
         self.decoded = self.sampled = self.corrupt = 0
         self.position_s = 0.0
-        self._dense = False
+        self._attention = Attention(self._camera, dense=False)
         composer = Composer(self._camera, self._config, self._max_side)
         sampler = Sampler(self._config.sample_fps)
         timeline = Timeline(longest_step=inf)  # a recording may leave hours out
@@ -102,7 +102,13 @@ class Recording:
         """Every decoded picture, and the media time of its packet in seconds."""
         decoder = Decoder()
         context = source.stream.codec_context
-        economy = Economy(self._config, decoder, context, lambda: self._dense)
+        economy = Economy(
+            self._config,
+            decoder,
+            context,
+            dense=lambda: self._attention.dense,
+            sparse=lambda: self._attention.sparse,
+        )
         try:
             for unit in self._units(source, Assembler(context), economy):
                 for pick in economy.pictures(*unit):

@@ -46,7 +46,7 @@ class CaptureRoom:
         self._on_outage = on_outage
         self._clock = clock
         self._max_side = max_side
-        self._dense: set[str] = set()
+        self._attention: dict[str, Attention] = {}
         self._readers = self._make_readers(cameras)
         self._stop = threading.Event()
         self._watchdog = threading.Thread(target=self._watch, name="watchdog", daemon=True)
@@ -56,7 +56,8 @@ class CaptureRoom:
         readers = self._make_readers(cameras)
         self._readers = self._readers | readers
         for reader in readers.values():
-            reader.attend(reader.camera in self._dense)
+            if (attention := self._attention.get(reader.camera)) is not None:
+                reader.attend(attention)
             reader.start()
 
     def drop(self, cameras: Iterable[str], timeout: float = 2.0) -> None:
@@ -85,14 +86,11 @@ class CaptureRoom:
             self._watchdog.join(max(0.0, deadline - time.monotonic()))
 
     def attend(self, attention: Attention) -> None:
-        """Look closely at a camera, or no longer; returns at once."""
-        if attention.dense:
-            self._dense.add(attention.camera)
-        else:
-            self._dense.discard(attention.camera)
+        """Look at a camera as closely as that from now on; returns at once."""
+        self._attention[attention.camera] = attention
         reader = self._readers.get(attention.camera)
         if reader is not None:
-            reader.attend(attention.dense)
+            reader.attend(attention)
 
     def stats(self) -> dict[str, ReaderStats]:
         """How every reader stands, by camera."""

@@ -24,16 +24,15 @@ DOUBT_LASTS = 10.0
 
 LEFT_FOR_SURE = 3
 """Clear looks in a row after which an exit that is still pending needs glances only: as many as
-somebody's coming takes (`enter_hits`). The glances of `exit_after` bear them out."""
-
-NEARLY_OVER = 1.0
-"""Seconds of `exit_after` left from which on an exit is watched closely again. Its end would fall
-between two glances, the next of which may show the next visitor, and nobody would have left."""
+somebody's coming takes (`enter_hits`). The glances of `exit_after` bear them out; where its end
+falls between two of them, the machine takes it for over (`monitor.presence.machine`)."""
 
 
 class Need(Enum):
     """What a zone needs."""
 
+    RARE_GLANCES = auto()
+    """Somebody is there, plainly: who stays need not be seen as often as who may come."""
     GLANCES = auto()
     """It is settled."""
     DOUBTFUL = auto()
@@ -54,49 +53,53 @@ def need_of(state: ZoneState, settings: PresenceConfig) -> Need:
         return Need.GLANCES
     evidence = settings.mode is PresenceMode.EVIDENCE
     if state.presence is PresenceState.OCCUPIED and state.clears is not None:
-        # What is left of a long `exit_after` is a wait for somebody's return.
-        lasted = state.seen.since(state.clears.since) if state.seen is not None else 0.0
-        sure = state.clears.count >= LEFT_FOR_SURE
-        waiting = sure and lasted < settings.exit_after - NEARLY_OVER
+        # What is left of `exit_after` is a wait for somebody's return.
         clear = state.score < (0.5 if evidence else settings.exit_threshold)
-        return Need.GLANCES if waiting and clear else Need.PENDING
+        sure = state.clears.count >= LEFT_FOR_SURE
+        return Need.GLANCES if sure and clear else Need.PENDING
     if state.hits is not None or state.clears is not None:
         return Need.PENDING
-    plain = False
     if state.presence is PresenceState.OCCUPIED:
         steady = reading.drift == 0.0 if evidence else state.score >= settings.enter_threshold
-        plain = reading.hit and steady
-    elif state.presence is PresenceState.VACANT:
+        return Need.RARE_GLANCES if reading.hit and steady else Need.DOUBTFUL
+    if state.presence is PresenceState.VACANT:
         steady = reading.drift == 0.0 if evidence else state.score < settings.exit_threshold
-        plain = reading.clear and steady
-    return Need.GLANCES if plain else Need.DOUBTFUL
+        return Need.GLANCES if reading.clear and steady else Need.DOUBTFUL
+    return Need.DOUBTFUL
 
 
 class Watchfulness:
-    """One camera's need: dense as long as any of its zones is unsettled. Thread-safe."""
+    """One camera's need: dense as long as any of its zones is unsettled, sparse while rare glances
+    do for all of them. Thread-safe."""
 
     def __init__(
         self, camera: str, zones: Iterable[str], tell: Callable[[Attention], None]
     ) -> None:
         self._camera = camera
-        self._dense = dict.fromkeys(zones, False)
+        self._needs = dict.fromkeys(zones, Need.GLANCES)
         self._doubtful: dict[str, Stamp] = {}
         self._tell = tell
-        self._told = False
+        self._told = Attention(camera, dense=False)
         self._lock = Lock()
 
     def note(self, zone: str, need: Need, now: Stamp) -> None:
         """What a zone needs now; tells if that changes the camera's need."""
         with self._lock:
-            self._dense[zone] = self._in_doubt(zone, need, now) or need is Need.PENDING
-            dense = any(self._dense.values())
-            if dense is self._told:
-                return
-            self._told = dense
-            self._tell(Attention(self._camera, dense))
+            self._needs[zone] = self._in_time(zone, need, now)
+            needs = set(self._needs.values())
+            attention = Attention(
+                self._camera,
+                dense=bool(needs & {Need.DOUBTFUL, Need.PENDING}),
+                sparse=needs == {Need.RARE_GLANCES},
+            )
+            if attention != self._told:
+                self._told = attention
+                self._tell(attention)
 
-    def _in_doubt(self, zone: str, need: Need, now: Stamp) -> bool:
+    def _in_time(self, zone: str, need: Need, now: Stamp) -> Need:
+        """The need; glances if it is a doubt that has lasted too long."""
         if need is not Need.DOUBTFUL:
             self._doubtful.pop(zone, None)
-            return False
-        return now.since(self._doubtful.setdefault(zone, now)) < DOUBT_LASTS
+            return need
+        lasted = now.since(self._doubtful.setdefault(zone, now))
+        return need if lasted < DOUBT_LASTS else Need.GLANCES

@@ -23,7 +23,12 @@ average fell under it. The frame after that is the first that no longer shows an
 lies between the two, and the earlier one is the last instant that was really seen. The same rule
 serves every way of ending. Only what is left of `exit_after` counts from the middle, if the first
 clear score of somebody's absence came from a glance: from the glance, occupancies would end later
-than they do for a closer look, and two visits would be one.
+than they do for a closer look, and two visits would be one. Where two looks are more than `RARE`
+apart, and the first of them still shows somebody, the occupancy ends in the middle of the two.
+
+An absence that only glances bear out lasts up to the middle between the last clear one and the look
+after it, whatever that one shows: if `exit_after` is over by then, somebody who is there now has
+come anew.
 
 Not being seen: `lost` notes that a camera reports an outage. Until `max_gap` after the last
 score the zone keeps its state (pending GAP) and goes on if the camera returns, except that
@@ -56,6 +61,9 @@ TOLERANCE = 1e-6
 GLANCES, FARTHEST = 0.5, 1.0
 """Seconds between two looks above which they are glances, and by how many the first evidence is
 moved back towards the look before it at most."""
+
+RARE = 1.5
+"""Seconds between two looks above which the last evidence is no good estimate of an end."""
 
 
 class Pending(StrEnum):
@@ -190,10 +198,12 @@ def step(
     all the same, so that the first observation without a hold confirms what lasted so long."""
     if state.seen is not None and observation.at.monotonic <= state.seen.monotonic:
         return Step(state, accepted=False)
-    before = tick(state, observation.at, settings)
-    looked = _look(_back_in_sight(before.state, observation.at), observation, settings)
-    judged, change = _judge(looked, observation.at, settings, hold)
-    return Step(judged, before.changes if change is None else (*before.changes, change))
+    at = observation.at
+    before = tick(state, at, settings)
+    gone, left = _gone(_back_in_sight(before.state, at), at, settings, hold)
+    judged, change = _judge(_look(gone, observation, settings), at, settings, hold)
+    changes = tuple(each for each in (left, change) if each is not None)
+    return Step(judged, before.changes + changes)
 
 
 def tick(state: ZoneState, now: Stamp, settings: PresenceConfig) -> Step:
@@ -272,13 +282,39 @@ def _look(state: ZoneState, observation: Observation, settings: PresenceConfig) 
         hits=_grown(state.hits, at) if reading.hit and open_to_enter else None,
         clears=_grown(state.clears, left) if reading.clear and open_to_exit else None,
         onset=(state.onset or _between(state, at)) if rising else None,
-        evidence=at if reading.present else state.evidence,
+        evidence=at if reading.present else _last_evidence(state, reading, at),
     )
+
+
+def _last_evidence(state: ZoneState, reading: Reading, at: Stamp) -> Stamp | None:
+    """When somebody was last there, now that a look no longer shows anyone."""
+    seen, apart = state.seen, _apart(state, at)
+    if state.presence is not PresenceState.OCCUPIED or not reading.clear or state.evidence != seen:
+        return state.evidence
+    return seen.shifted(apart / 2.0) if seen is not None and apart > RARE else seen
+
+
+def _gone(
+    state: ZoneState, at: Stamp, settings: PresenceConfig, hold: Hold
+) -> tuple[ZoneState, Change | None]:
+    """End an occupancy whose exit was over before the look at `at`, halfway from the one before."""
+    clears, apart = state.clears, _apart(state, at)
+    if state.presence is not PresenceState.OCCUPIED or hold.exits or apart <= GLANCES + TOLERANCE:
+        return state, None
+    if not _enough(clears, at.shifted(-apart / 2.0), settings.exit_after, 1):
+        return state, None
+    assert state.evidence is not None
+    return _changed(state, PresenceState.VACANT, state.evidence, at, EndReason.VACATED)
+
+
+def _apart(state: ZoneState, at: Stamp) -> float:
+    """Seconds since the look before, if anything is remembered of it; else 0."""
+    return at.since(state.seen) if state.seen is not None and state.reading is not None else 0.0
 
 
 def _between(state: ZoneState, at: Stamp) -> Stamp:
     """When that happened which is first seen now: who came, who left."""
-    apart = at.since(state.seen) if state.seen is not None and state.reading is not None else 0.0
+    apart = _apart(state, at)
     return at.shifted(-min(apart / 2.0, FARTHEST)) if apart > GLANCES + TOLERANCE else at
 
 

@@ -129,8 +129,11 @@ class ZoneTracker:
 
     @property
     def need(self) -> attention.Need:
-        """How closely the zone must be looked at."""
-        return attention.need_of(self._state, self._settings)
+        """How closely the zone must be looked at; somebody who must dwell first, at each glance."""
+        need = attention.need_of(self._state, self._settings)
+        dwelling = self._told.presence is not PresenceState.OCCUPIED
+        rare = need is attention.Need.RARE_GLANCES
+        return attention.Need.GLANCES if rare and dwelling else need
 
     @property
     def levels(self) -> Levels:

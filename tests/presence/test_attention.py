@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from monitor.clock import Stamp
 from monitor.config import CameraConfig, PresenceConfig
-from monitor.messages import Attention, Frame, Outage, OutageReason, PresenceState, Score
+from monitor.messages import Attention, EndReason, Frame, Outage, OutageReason, PresenceState, Score
 from monitor.presence import PresenceRoom
 from monitor.presence.attention import DOUBT_LASTS, Need, Watchfulness, need_of
 from monitor.presence.machine import Observation, Pending, ZoneState, lost, step
@@ -31,7 +31,7 @@ def seen(scores: Iterable[float], settings: PresenceConfig, fps: float = 5.0) ->
 
 
 def settled(state: ZoneState, settings: PresenceConfig) -> bool:
-    return need_of(state, settings) is Need.GLANCES
+    return need_of(state, settings) in (Need.GLANCES, Need.RARE_GLANCES)
 
 
 @BOTH
@@ -45,7 +45,8 @@ def test_settled_once_clear(settings: PresenceConfig, score: float, presence: st
     assert not settled(seen([score], settings), settings)
     state = seen([score] * 60, settings)
     assert state.presence is PresenceState(presence)
-    assert settled(state, settings)
+    rare = state.presence is PresenceState.OCCUPIED
+    assert need_of(state, settings) is (Need.RARE_GLANCES if rare else Need.GLANCES)
 
 
 @BOTH
@@ -86,20 +87,18 @@ def test_a_long_exit_is_watched_closely_at_its_start_only(settings: PresenceConf
 
 
 @BOTH
-def test_a_long_exit_is_watched_closely_again_when_it_is_nearly_over(
-    settings: PresenceConfig,
-) -> None:
-    """So that it ends when it is over, not when the next glance shows the next visitor."""
+def test_the_end_of_an_exit_needs_no_close_look(settings: PresenceConfig) -> None:
+    """Glances to the end; it is over whatever the glance after it shows."""
     patient = settings.model_copy(update={"exit_after": 8.0})
     state = seen([0.99] * 60 + [0.01] * 2, patient)
-    while settled(state, patient) is False:
+    while not settled(state, patient):
         state = step(state, Observation(state.seen.shifted(0.2), 0.01), patient).state
-    assert state.pending is Pending.EXITING
     over = state.clears.since.shifted(8.0)
-    while settled(state, patient):
+    while over.since(state.seen) > 0.7:
+        assert need_of(state, patient) is Need.GLANCES
         state = step(state, Observation(state.seen.shifted(0.7), 0.01), patient).state
-    assert 0.2 <= over.since(state.seen) <= 1.0
-    assert state.presence is PresenceState.OCCUPIED
+    after = step(state, Observation(state.seen.shifted(1.4), 0.99), patient)
+    assert [change.end_reason for change in after.changes] == [EndReason.VACATED]
 
 
 def test_a_room_tells_changes_only_and_any_zone_counts() -> None:
@@ -144,3 +143,30 @@ def test_a_doubt_that_lasts_is_none_any_more() -> None:
     watchfulness.note("a", Need.PENDING, START.shifted(20.0))
     watchfulness.note("a", Need.DOUBTFUL, START.shifted(21.0))  # a new doubt
     assert told == [True, False, True]
+
+
+def test_rare_glances_do_only_where_they_do_for_every_zone() -> None:
+    told: list[Attention] = []
+    watchfulness = Watchfulness("cam", ["a", "b"], told.append)
+    watchfulness.note("a", Need.RARE_GLANCES, START)
+    assert told == []
+    watchfulness.note("b", Need.RARE_GLANCES, START)
+    assert told == [Attention("cam", dense=False, sparse=True)]
+    watchfulness.note("b", Need.PENDING, START)
+    assert told[1:] == [Attention("cam", dense=True)]
+    watchfulness.note("b", Need.GLANCES, START)
+    assert told[2:] == [Attention("cam", dense=False)]
+
+
+@pytest.mark.parametrize(("dwell", "sparse"), [(0.0, True), (30.0, False)])
+def test_who_must_dwell_to_be_told_is_looked_at_as_often_as_may_be(
+    dwell: float, sparse: bool
+) -> None:
+    camera = CameraConfig.model_validate({"source": {"url": "-"}, "presence": {"min_dwell": dwell}})
+    told: list[Attention] = []
+    room = PresenceRoom({"cam": camera}, on_message=lambda _m: None, on_attention=told.append)
+    for index in range(15):
+        at = START.shifted(index / 5)
+        frame = Frame("cam", index, at, index / 5, (), np.zeros((2, 2, 3), np.uint8))
+        room.on_score(Score("cam", "frame", 0.99, frame, at))
+    assert told[-1] == Attention("cam", dense=False, sparse=sparse)

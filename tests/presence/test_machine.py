@@ -13,6 +13,7 @@ from monitor.config.presence import PresenceConfig
 from monitor.messages import EndReason, PresenceState
 from monitor.presence.machine import (
     Change,
+    Hold,
     Observation,
     Pending,
     ZoneState,
@@ -246,15 +247,15 @@ def test_time_that_does_not_advance_is_refused() -> None:
 
 
 def test_an_exit_first_seen_at_a_glance_counts_from_the_middle_of_the_two_looks() -> None:
-    """Last seen at 10 s, gone at 11.6 s: the two seconds of `exit_after` are over at 12.8 s."""
+    """Last seen at 10 s, gone at 11.4 s: the two seconds of `exit_after` are over at 12.7 s."""
     there = [(index / 5, 0.9) for index in range(51)]
-    state, _ = run([*there, (11.6, 0.1)], PLAIN)
+    state, _ = run([*there, (11.4, 0.1)], PLAIN)
     assert state.clears is not None
-    assert seconds(state.clears.since) == pytest.approx(10.8)
-    state, changes = run([(12.7, 0.1), (12.8, 0.1)], PLAIN, state)
+    assert seconds(state.clears.since) == pytest.approx(10.7)
+    state, changes = run([(12.6, 0.1), (12.7, 0.1)], PLAIN, state)
     assert state.presence is VACANT
     assert seconds(changes[-1].at) == pytest.approx(10.0)
-    assert seconds(changes[-1].confirmed) == pytest.approx(12.8)
+    assert seconds(changes[-1].confirmed) == pytest.approx(12.7)
 
 
 def test_an_exit_is_moved_back_by_a_second_at_most() -> None:
@@ -262,3 +263,36 @@ def test_an_exit_is_moved_back_by_a_second_at_most() -> None:
     state, _ = run([*there, (15.0, 0.1)], PLAIN)
     assert state.clears is not None
     assert seconds(state.clears.since) == pytest.approx(14.0)
+
+
+def test_an_exit_that_ends_between_two_glances_is_one_whoever_comes_then() -> None:
+    """Nobody from 5 s on: over at 7 s, before the middle of the looks at 6.6 and 7.8 s."""
+    until = constant(0.1, 0, 2) + constant(0.95, 2, 5) + [(5.0, 0.1), (5.8, 0.1), (6.6, 0.1)]
+    state, changes = run([*until, (7.8, 0.95)], PLAIN)
+    assert told(changes)[2:] == [(VACANT, 4.8, 7.8)]
+    assert changes[-1].end_reason is EndReason.VACATED
+    _, changes = run(constant(0.95, 8, 10), PLAIN, state)
+    assert told(changes) == [(OCCUPIED, 7.2, 8.4)]
+
+
+def test_who_comes_back_before_an_exit_is_over_has_not_left() -> None:
+    """Halfway between the looks at 6.0 and 7.6 s it is not over: it was not seen to last."""
+    until = constant(0.1, 0, 2) + constant(0.95, 2, 5) + [(5.0, 0.1), (6.0, 0.1)]
+    state, changes = run([*until, (7.6, 0.95)], PLAIN)
+    assert state.presence is OCCUPIED
+    assert len(changes) == 2
+
+
+def test_a_hold_keeps_an_exit_between_two_glances_from_being_confirmed() -> None:
+    until = [*constant(0.95, 0, 5), (5.0, 0.1), (6.6, 0.1)]
+    state, _ = run(until, PLAIN)
+    held = step(state, Observation(at(8.6), 0.95), PLAIN, Hold(exits=True))
+    assert held.state.presence is OCCUPIED
+    assert held.changes == ()
+
+
+@pytest.mark.parametrize(("look", "end"), [(6.2, 4.8), (8.8, 6.8)])
+def test_between_rare_looks_an_occupancy_ends_in_the_middle(look: float, end: float) -> None:
+    """A second and a half after the last evidence, that is the end; four after it, too early."""
+    _, changes = run([*constant(0.95, 0, 5), (look, 0.1), (look + 2.0, 0.1)], PLAIN)
+    assert told(changes)[1:] == [(VACANT, pytest.approx(end), look + 2.0)]

@@ -107,10 +107,13 @@ def test_no_transition_without_its_evidence(
 ) -> None:
     state = ZoneState()
     for second, score in trace:
-        result = step(state, Observation(at(second), score), config)
+        before, state = state, ZoneState()
+        result = step(before, Observation(at(second), score), config)
         state = result.state
         assert state.smoothed is not None
-        if result.changes and result.changes[-1].current is not UNKNOWN:
+        glance = before.seen is not None and second - before.seen.monotonic > 0.5
+        left_between = glance and any(c.end_reason is EndReason.VACATED for c in result.changes)
+        if result.changes and result.changes[-1].current is not UNKNOWN and not left_between:
             assert state.pending is state.onset is None
         for change in result.changes:
             since = change.at.monotonic
@@ -121,8 +124,10 @@ def test_no_transition_without_its_evidence(
                 assert len(span) >= config.enter_hits
                 assert second - since >= config.enter_after - 1e-5
             elif change.end_reason is EndReason.VACATED:
-                assert span[0][1] >= config.exit_threshold
-                assert state.smoothed < config.exit_threshold
+                last = max((t, s) for t, s in trace if t <= since)
+                assert last[1] >= config.exit_threshold
+                assert before.smoothed is not None
+                assert min(before.smoothed, state.smoothed) < config.exit_threshold
                 assert second - since >= config.exit_after
             elif change.current is VACANT:
                 assert len(span) >= config.enter_hits
@@ -274,10 +279,21 @@ class Reference:
         self.pass_time(now)
         if self.outage is not None and now > self.outage:
             self.outage, self.stretch, self.since_change = None, [], 0
+        self.leave_between(now)
         self.seen.append((now, score))
         self.stretch.append((now, score))
         self.since_change += 1
         self.judge(now)
+
+    def leave_between(self, now: float) -> None:
+        """The glance before still showed nobody, and until halfway to this one nobody came."""
+        smooth = [self.average(i) for i in range(len(self.stretch))]
+        clears = self.trailing([s < self.config.exit_threshold for s in smooth])
+        if self.presence is not OCCUPIED or not clears or now - self.stretch[-1][0] <= 0.5 + 1e-6:
+            return
+        middle = (now + self.stretch[-1][0]) / 2.0
+        if middle - self.came(len(smooth) - clears) >= self.config.exit_after - 1e-6:
+            self.change(VACANT, self.evidence[-1], now, EndReason.VACATED)
 
     def judge(self, now: float) -> None:
         config, smooth = self.config, [self.average(i) for i in range(len(self.stretch))]
@@ -286,6 +302,10 @@ class Reference:
         clears = self.trailing([s < config.exit_threshold for s in smooth])
         if not clears and raw[-1] >= config.exit_threshold:
             self.evidence.append(now)
+        if self.presence is OCCUPIED and clears == 1 and len(self.stretch) > 1:
+            before = self.stretch[-2][0]
+            if self.evidence[-1] == before and now - before > 1.5:
+                self.evidence.append(before + (now - before) / 2.0)
         long_hits = hits >= config.enter_hits and self.lasted(hits, config.enter_after)
         if self.presence is not OCCUPIED and long_hits:
             first = len(raw) - hits
