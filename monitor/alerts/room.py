@@ -29,7 +29,7 @@ from monitor.alerts.watching import Watching
 from monitor.clock import Clock, Stamp
 from monitor.config import MonitorConfig
 from monitor.config.alert_checks import zone_names
-from monitor.config.alerts import Trigger
+from monitor.config.alerts import AlertConfig, Trigger
 from monitor.errors import MonitorError
 from monitor.messages import (
     CameraHealth,
@@ -110,6 +110,11 @@ class AlertRoom:
         self._unfamiliar = False
         self._stopping = Event()
         self._pulse = Thread(target=self._beat, name="alerts-watch", daemon=True)
+
+    @property
+    def config(self) -> AlertConfig:
+        """The configuration in force."""
+        return self._config
 
     def reconfigure(self, config: MonitorConfig) -> None:
         """Go by another configuration from now on; channels that stay as they were go on.

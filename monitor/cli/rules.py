@@ -1,4 +1,4 @@
-"""`rules`, `arm` and `disarm`: what would alert when, and switching that by hand."""
+"""`rules`, `arm`, `disarm`, `as-scheduled`: what would alert when, and switching that by hand."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
-from uuid import uuid4
 
 import typer
 
 from monitor.alerts import desk
-from monitor.alerts.models import OverrideRow
+from monitor.alerts.arming import Switch, switch
 from monitor.alerts.what_if import what_if
 from monitor.cli.alerts import WhoOption, who_am_i
 from monitor.cli.output import Format, FormatOption, print_rows
@@ -113,11 +112,12 @@ def arm(
     time: ForOption = None,
     who: WhoOption = None,
 ) -> None:
-    """Arm the rules of a schedule by hand, outside its windows, for a time or until disarmed.
+    """Arm the rules of a schedule by hand, outside its windows, for a time or until it is
+    switched again.
 
     Example: `run_monitor.py arm nights --for 2h --config monitor.yaml`
     """
-    _switch(config, schedule, time, who, armed=True)
+    _switch(config, Switch.ARM, schedule, time, who)
 
 
 @switches.command()
@@ -127,36 +127,39 @@ def disarm(
     time: ForOption = None,
     who: WhoOption = None,
 ) -> None:
-    """Disarm the rules of a schedule by hand, inside its windows, for a time or until armed.
+    """Disarm the rules of a schedule by hand, inside its windows, for a time or until it is
+    switched again.
 
     Without a schedule all rules are disarmed, those that are always armed, too.
 
     Example: `run_monitor.py disarm --for 30m --config monitor.yaml`
     """
-    _switch(config, schedule, time, who, armed=False)
+    _switch(config, Switch.DISARM, schedule, time, who)
+
+
+@switches.command("as-scheduled")
+def as_scheduled(
+    config: ConfigFile, schedule: ScheduleArgument = None, who: WhoOption = None
+) -> None:
+    """End what was armed or disarmed by hand: the schedule's windows count again.
+
+    Without a schedule that is so of all, whatever was done to each.
+
+    Example: `run_monitor.py as-scheduled nights --config monitor.yaml`
+    """
+    _switch(config, Switch.AS_SCHEDULED, schedule, None, who)
 
 
 def _switch(
-    config: Path, schedule: str | None, time: str | None, who: str | None, *, armed: bool
+    config: Path, act: Switch, schedule: str | None, time: str | None, who: str | None
 ) -> None:
-    schedules = load_config(config, look=False).alerts.schedules
-    if schedule is not None and schedule not in schedules:
-        known = ", ".join(schedules) or "none"
-        raise UsageError(f"there is no schedule {schedule!r}", remedy=f"choose of {known}")
-    now, word = SystemClock().now().utc, "arm" if armed else "disarm"
+    alerts, now = load_config(config, look=False).alerts, SystemClock().now().utc
     try:
         until = now + timedelta(seconds=parse_duration(time)) if time else None
     except (ValueError, OverflowError) as error:
         raise UsageError(f"{time!r}: {error}", remedy="write 30m, 2h or 1d") from error
-    name = who_am_i(who)
-    with open_memory(None, config) as engine, desk.transaction(engine) as session:
-        session.add(
-            OverrideRow(
-                id=uuid4(), schedule=schedule or "", armed=armed, since=now, until=until,
-                who=name[:64],
-            )
-        )  # fmt: skip
-        comment = f"until {until.isoformat(timespec='seconds')}" if until else ""
-        desk.note(session, word, schedule or "everything", who=name, now=now, comment=comment)
+    with open_memory(None, config) as engine:
+        switch(engine, alerts, act, schedule, until=until, who=who_am_i(who), now=now)
     ends = f" until {until.astimezone():%F %H:%M}" if until else ""
-    sys.stdout.write(f"{schedule or 'everything'} is {word}ed{ends}\n")
+    state = {Switch.ARM: "armed", Switch.DISARM: "disarmed"}.get(act, "as scheduled")
+    sys.stdout.write(f"{schedule or 'everything'} is {state}{ends}\n")

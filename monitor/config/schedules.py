@@ -74,9 +74,9 @@ def parse_zone(name: str) -> ZoneInfo:
 
 
 class ScheduleConfig(ConfigModel):
-    """Armed windows of a week."""
+    """Armed windows of a week; without any it is armed by hand only."""
 
-    windows: list[str] = Field(min_length=1, max_length=64)
+    windows: list[str] = Field(default_factory=list, max_length=64)
     """Such as `mon-fri 20:00-06:00`; local wall-clock time of `alerts.timezone`."""
 
     holidays: list[date] = Field(default_factory=list, max_length=400)

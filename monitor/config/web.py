@@ -23,7 +23,7 @@ class Role(StrEnum):
     VIEWER = "viewer"
     """Look at everything."""
     OPERATOR = "operator"
-    """Also acknowledge, close and comment on alerts, mark events, and put holds on them."""
+    """Also acknowledge, close and comment on alerts, mark events, put holds on them, arm and disarm."""
 
 
 def _password_hash(value: SecretStr) -> SecretStr:
@@ -57,7 +57,7 @@ class UserConfig(ConfigModel):
     """The password's Argon2 hash, never the password; `run_monitor.py web password` makes it."""
 
     role: Role = Role.VIEWER
-    """viewer looks; operator also acknowledges and marks."""
+    """viewer looks; operator also acknowledges, marks, arms and disarms."""
 
 
 class TokenConfig(ConfigModel):
@@ -67,7 +67,7 @@ class TokenConfig(ConfigModel):
     """The token's SHA-256, never the token; `run_monitor.py web token` makes both."""
 
     role: Role = Role.VIEWER
-    """viewer looks; operator also acknowledges and marks."""
+    """viewer looks; operator also acknowledges, marks, arms and disarms."""
 
 
 class SessionConfig(ConfigModel):

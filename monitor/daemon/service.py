@@ -118,6 +118,7 @@ class Daemon:
                     house.keeper,
                     intake=rooms.alerts.intake,
                     memory=engine,
+                    alerts=lambda: rooms.alerts.config,
                     on_mark=house.on_mark,
                 )
             )

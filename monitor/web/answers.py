@@ -267,3 +267,20 @@ class GrantsTaken:
     """The grants' ids, in the order of the request."""
 
     ids: list[UUID]
+
+
+@dataclass(frozen=True, slots=True)
+class Switchable:
+    """A schedule or rule: whether it is armed now, and why or why not."""
+
+    name: str
+    armed: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArmingNow:
+    """All schedules and rules of the configuration in force."""
+
+    schedules: list[Switchable]
+    rules: list[Switchable]

@@ -22,11 +22,13 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import monitor
+from monitor.config.alerts import AlertConfig
 from monitor.errors import UsageError
 from monitor.events.models import OccupancyEvent
 from monitor.web.acts import add_acts
 from monitor.web.alerts import add_alerts
 from monitor.web.answers import RecentEvents, Watched, answer
+from monitor.web.arming import add_arming
 from monitor.web.doorkeeper import Doorkeeper, Visitor
 from monitor.web.errors import add_errors, known_filters
 from monitor.web.feed import Feed, to_json
@@ -82,14 +84,16 @@ def create_app(
     interval: float = 1.0,
     intake: RestIntake | None = None,
     memory: Engine | None = None,
+    alerts: Callable[[], AlertConfig] | None = None,
     on_mark: Callable[[OccupancyEvent], None] | None = None,
 ) -> FastAPI:
     """The application over a daemon's `status` and its `events`, for whom `keeper` lets in.
 
     `registry` may hold further metrics; the status's own are added to it. `interval`: seconds
     between two looks of the live feed. `intake` takes grants and door events, `memory` answers
-    questions to the event database, alerts included, and lets operators act; `on_mark` hears of
-    events they mark. Serve it with `monitor.web.WebServer`.
+    questions to the event database, alerts included, and lets operators act, with `alerts` (the
+    configuration in force) also arm and disarm; `on_mark` hears of events they mark. Serve it
+    with `monitor.web.WebServer`.
     """
     metrics = registry or CollectorRegistry()
     metrics.register(StatusCollector(status))
@@ -125,6 +129,8 @@ def create_app(
         add_memory(app, memory)
         add_alerts(app, memory)
         add_acts(app, memory, on_mark=on_mark)
+        if alerts is not None:
+            add_arming(app, memory, alerts)
     _add_dashboard(app, feed, keeper)
     return app
 

@@ -116,6 +116,12 @@ def test_rules_are_explained_and_switched_by_hand(file: str, engine: Engine) -> 
     assert "disarmed by anna until" in verdict("now")[1]
     assert run("arm", "nights", "--who", "ben", "-c", file).exit_code == 0
     assert verdict("now") == ("tell", "armed by ben")
+    day = "2026-03-03T12:00"
+    assert run("as-scheduled", "nights", "--who", "ben", "-c", file).exit_code == 0
+    assert "disarmed by anna until" in verdict("now")[1]  # which is about everything
+    assert "everything is as scheduled" in run("as-scheduled", "--who", "ben", "-c", file).output
+    assert verdict(day) == ("nothing", "not armed: outside nights")
+    assert "by" not in verdict("now")[1]
     assert isinstance(failure(run("arm", "days", "-c", file)), UsageError)
     assert isinstance(failure(run("arm", "--for", "soon", "-c", file)), UsageError)
 

@@ -46,6 +46,8 @@ CONFIG = {
     "cameras": {"dock": {"source": {"url": "rtsp://127.0.0.1/1"}}},
     "alerts": {
         "doors": {"front": {"zone": "dock/frame"}},
+        "schedules": {"nights": {"windows": ["daily 20:00-06:00"]}, "vault": {}},
+        "rules": {"burglar": {"on": "occupied", "armed": ["nights"]}},
         "intake": {"token": CONTROLLER},
     },
 }
@@ -93,10 +95,13 @@ def client(engine: Engine, daemon: FakeDaemon, tmp_path: Path) -> Iterator[httpx
     note, clock = partial(audit.record, engine), SystemClock()
     sessions = Sessions(tmp_path / "monitor.db.logins")
     keeper = Doorkeeper(WebConfig.model_validate(PEOPLE), sessions, note=note, clock=clock)
-    alerts = AlertRoom(engine, MonitorConfig.model_validate(CONFIG), clock=clock)
+    room = AlertRoom(engine, MonitorConfig.model_validate(CONFIG), clock=clock)
     server = WebServer("127.0.0.1", 0)
-    app = create_app(daemon, daemon, keeper, memory=engine, intake=alerts.intake, interval=0.05)
-    server.start(app)
+    server.start(
+        create_app(
+            daemon, daemon, keeper, memory=engine, intake=room.intake, alerts=lambda: room.config
+        )
+    )
     with httpx.Client(base_url=server.url, auth=("anna", PASSWORD), timeout=10.0) as client:
         yield client
     server.stop()
@@ -132,6 +137,10 @@ ASKED: list[tuple[str, str, str, Any]] = [
     ("post", "/api/alerts/{alert}/acknowledge", f"/api/alerts/{FIRST}/acknowledge", None),
     ("post", "/api/alerts/{alert}/close", f"/api/alerts/{FIRST}/close", {"comment": "a fox"}),
     ("post", "/api/alerts/{alert}/comment", f"/api/alerts/{FIRST}/comment", {"comment": "a fox"}),
+    ("get", "/api/arming", "", None),
+    ("post", "/api/arm", "", {"schedule": "nights", "for": "2h"}),
+    ("post", "/api/disarm", "", {}),
+    ("post", "/api/as-scheduled", "", {"schedule": None}),
     ("put", "/api/events/{event}/mark", f"/api/events/{EVENT}/mark", {"mark": "false_alarm"}),
     ("post", "/api/events/{event}/hold", f"/api/events/{EVENT}/hold", {"why": "a theft"}),
     ("post", "/api/events/{event}/release", f"/api/events/{EVENT}/release", {"why": "over"}),
