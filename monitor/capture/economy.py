@@ -111,6 +111,15 @@ class Economy:
             return 0.0
         return self._patience() if self._policy is DecodePolicy.ADAPTIVE else (self.group or 30.0)
 
+    def idle(self, seconds: float) -> float:
+        """Seconds from `seconds` on in which nothing is going to be decoded; 0 if unknown."""
+        all_wanted = self._policy is DecodePolicy.ALL or self._close or self._dense()
+        if all_wanted or not self._joined or self.group is None or self._keyed is None:
+            return 0.0
+        keyframe = self._keyed + self.group
+        adaptive = self._policy is DecodePolicy.ADAPTIVE
+        return (min(keyframe, self._next_look()) if adaptive else keyframe) - seconds
+
     def pictures(
         self, packet: Packet[VideoStream], seconds: float, arrived: Stamp
     ) -> Iterator[Pick]:

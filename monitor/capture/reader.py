@@ -16,6 +16,7 @@ from monitor.capture.composing import Composer, fingerprint
 from monitor.capture.decoding import Decoder
 from monitor.capture.economy import Economy, Pick
 from monitor.capture.failures import Failure, SourceLostError, explain
+from monitor.capture.resting import Rest
 from monitor.capture.sampling import LagMeter, RateMeter, Sampler, Timeline
 from monitor.capture.sources import OpenSource, Source, SourceKind, opened, source_of
 from monitor.capture.status import FROZEN, ReaderState, ReaderStats, Status
@@ -72,6 +73,7 @@ class Reader:
         self._stop = threading.Event()
         self._deaf = False
         self._attention = Attention(camera, dense=False)
+        self._wake = threading.Event()
         # FFmpeg cannot be interrupted before its timeout; as a daemon, a thread that still
         # waits in there does not hold up the end of the process.
         self._thread = threading.Thread(target=self._run, name=f"reader-{camera}", daemon=True)
@@ -83,6 +85,7 @@ class Reader:
     def request_stop(self) -> None:
         """Tell it to stop; returns at once. Join it to be sure that no callback runs."""
         self._stop.set()
+        self._wake.set()
         self._status.stopped()
 
     def join(self, timeout: float) -> bool:
@@ -94,6 +97,8 @@ class Reader:
     def attend(self, attention: Attention) -> None:
         """How closely it is to look from now on."""
         self._attention = attention
+        if attention.dense:
+            self._wake.set()
 
     def stats(self) -> ReaderStats:
         """How it stands."""
@@ -155,7 +160,7 @@ class Reader:
             dense=lambda: self._attention.dense,
             sparse=lambda: self._attention.sparse,
         )
-        assembler = Assembler(context)
+        assembler, rest = Assembler(context), Rest()
         last_picture = time.monotonic()
         for packet in source.container.demux(source.stream):
             if self._stop.is_set():
@@ -175,6 +180,19 @@ class Reader:
                 last_picture = now
             elif now - last_picture > economy.longest_wait + self._undecodable(session, economy):
                 raise SourceLostError(_EMPTY)
+            if self._source.waits and not assembler.waits_for_more:
+                rest.note(packet)
+                idle = economy.idle(session.seconds)
+                self._rest(rest.seconds(idle=idle, lag=session.lag.lag, fps=session.fps), session)
+
+    def _rest(self, seconds: float, session: _Session) -> None:
+        """Let packets gather for so long, unless somebody wants to see something."""
+        if seconds and not self._stop.is_set():
+            session.rested = time.monotonic()
+            self._wake.clear()
+            if not (self._attention.dense or self._stop.is_set()):
+                self._wake.wait(seconds)
+            session.asked = time.monotonic()
 
     def _check_in_time(self, session: _Session) -> None:
         """When its read times out, FFmpeg gives what its parser still has, as if it were new."""
@@ -230,7 +248,7 @@ class Reader:
         live = self._source.kind is not SourceKind.FILE
         if live and session.lag.too_late(session.seconds, arrived.monotonic):
             raise SourceLostError(_BEHIND)
-        return arrived
+        return session.came(arrived)
 
     def _picture(self, pick: Pick, source: OpenSource, session: _Session) -> None:
         picture = pick.picture
@@ -317,6 +335,8 @@ class _Session:
         self._received: float | None = None
         self._arrived: float | None = None
         self._start: float | None = None
+        self.rested: float | None = None
+        """When the latest rest began, while packets of it are still to be taken."""
 
     def receive(self, dts: float | None, now: float) -> None:
         """A packet came: `seconds` of the stream by its time stamp, or else by arrival."""
@@ -330,6 +350,15 @@ class _Session:
         step = 0.0 if self._arrived is None else arrived - self._arrived
         self._arrived = arrived
         return self._pictures.advance(pts, step)
+
+    def came(self, taken: Stamp) -> Stamp:
+        """When a packet came that was taken now: while the reader rested, or since."""
+        if self.rested is None:
+            return taken
+        waited = min(self.lag.lag, taken.monotonic - self.rested)
+        if self.fps is not None and waited * self.fps < 1.0:
+            self.rested = None  # that was the last of them
+        return taken.shifted(-waited)
 
     def early(self, now: float) -> float:
         """How long before its time a packet of a paced file was read, at least 0."""

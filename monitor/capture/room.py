@@ -17,7 +17,7 @@ from monitor.telemetry import get_logger
 
 log = get_logger(__name__)
 
-WATCH_EVERY = 0.25
+WATCH_EVERY = 0.5
 """Seconds between two looks of the watchdog."""
 
 

@@ -19,7 +19,7 @@ from av.codec.hwaccel import HWAccel, hwdevices_available
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from monitor.config import HardwareDecoder, Pacing, SourceConfig
+from monitor.config import HardwareDecoder, Pacing, SourceConfig, Transport
 from monitor.errors import ConfigError
 from monitor.telemetry import get_logger
 
@@ -71,6 +71,8 @@ class Source:
     loop: bool = False
     paced: bool = False
     hardware: HardwareDecoder = HardwareDecoder.NONE
+    waits: bool = False
+    """Whether what it sends is kept until it is taken."""
 
     @property
     def times_itself(self) -> bool:
@@ -128,6 +130,7 @@ def source_of(config: SourceConfig) -> Source:
         loop=is_file and config.loop,
         paced=is_file and config.pacing is Pacing.REALTIME,
         hardware=config.hardware,
+        waits=kind is SourceKind.RTSP and config.transport is Transport.TCP,
     )
 
 

@@ -126,6 +126,11 @@ class Assembler:
         self._interval = 0.0
         self._before = 0.0
 
+    @property
+    def waits_for_more(self) -> bool:
+        """Whether a keyframe waits for the packet after it."""
+        return self._held is not None and self._held.packet.is_keyframe
+
     def parts(self, packet: Packet[VideoStream]) -> Sequence[Packet[VideoStream]]:
         """`packet`; in two if it goes on with a picture and holds the next one, too."""
         if not self._untold or self._slices.begin(packet):
