@@ -61,10 +61,11 @@ def predict(
 ) -> None:
     """Say of pictures whether somebody is on them.
 
-    Folders are searched with all folders below, in alphabetical order, for JPEG, PNG, BMP, WebP
-    and TIFF files. EXIF orientation is applied. Each result is PaddleClas's: `class_ids`,
-    `scores` (of the class named), `label_names`, `filename`. What cannot be read is named on
-    stderr and left out; then the exit code is 1.
+    Folders are searched with all folders below, in alphabetical order, for JPEG, PNG, BMP, WebP,
+    TIFF and GIF files (of an animation, the first picture counts); HEIC and AVIF files are named if
+    they cannot be decoded here. EXIF orientation is applied. Each result is PaddleClas's:
+    `class_ids`, `scores` (of the class named), `label_names`, `filename`. What cannot be read is
+    named on stderr and left out; then the exit code is 1.
 
     Example: `run_monitor.py predict photos/ door.jpg --view tiles --format json`
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import cv2
 import numpy as np
@@ -10,6 +11,12 @@ import numpy as np
 from monitor.errors import InputError
 from monitor.imaging.views import check_picture
 from monitor.messages import Picture
+
+PICTURE_SUFFIXES: Final = frozenset(
+    {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".heic", ".heif", ".avif"}
+)
+"""Files of a folder that people take for pictures, in any case. Some of them OpenCV may not be able
+to decode (HEIC): they are listed nevertheless, so that they are named and not passed over."""
 
 
 def encode(picture: Picture, *, quality: int = 85, max_side: int | None = None) -> bytes:
@@ -34,7 +41,8 @@ def encode(picture: Picture, *, quality: int = 85, max_side: int | None = None) 
 def decode(data: bytes, *, where: str = "picture") -> Picture:
     """RGB uint8 (height, width, 3) from JPEG, PNG or any other format OpenCV reads.
 
-    Grey pictures become RGB, transparency and deeper bits are dropped. Raises InputError naming
+    Grey pictures become RGB, transparency and deeper bits are dropped, of an animation the first
+    picture is taken. Raises InputError naming
     `where` when the bytes are no such picture.
     """
     try:
@@ -45,7 +53,7 @@ def decode(data: bytes, *, where: str = "picture") -> Picture:
         raise InputError(
             "is no picture that can be decoded",
             where=where,
-            remedy="give a complete JPEG, PNG, BMP, TIFF or WebP file",
+            remedy="give a complete JPEG, PNG, BMP, TIFF, GIF or WebP file; others converted",
         )
     return np.asarray(picture, np.uint8)
 

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Final, Self, TypedDict
+from typing import Self, TypedDict
 
 import numpy as np
 import structlog
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from monitor.config.camera import ViewKind
 from monitor.config.inference import Device, Engine, Precision
 from monitor.errors import InputError
-from monitor.imaging.jpeg import read_picture
+from monitor.imaging.jpeg import PICTURE_SUFFIXES, read_picture
 from monitor.imaging.views import cut
 from monitor.inference.backend import Backend, open_predictor
 from monitor.inference.model import DEFAULT_MODEL, ModelInfo
@@ -29,9 +29,6 @@ from monitor.inference.remote import RemotePredictor
 from monitor.messages import Picture
 
 _log = structlog.get_logger(__name__)
-
-SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
-"""Files of a folder that are pictures, in any case; a file named itself may be called anything."""
 
 Item = str | Path | Picture
 Inputs = Item | Iterable[Item]
@@ -224,12 +221,12 @@ def find_pictures(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise InputError("there is no such file or folder", where=str(path), remedy="check it")
-    pictures = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+    pictures = sorted(file for file in path.rglob("*") if file.suffix.lower() in PICTURE_SUFFIXES)
     if not pictures:
         raise InputError(
             "the folder has no pictures",
             where=str(path),
-            remedy=f"put files there that end in {', '.join(sorted(SUFFIXES))}",
+            remedy=f"put files there that end in {', '.join(sorted(PICTURE_SUFFIXES))}",
         )
     return pictures
 

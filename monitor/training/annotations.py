@@ -8,7 +8,7 @@ its picture is never taken for one of nobody.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ from xml.etree import ElementTree
 from PIL import Image
 
 from monitor.errors import InputError
+from monitor.imaging.jpeg import PICTURE_SUFFIXES
 
-PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 FOLDERS = {"nobody": 0.0, "0": 0.0, "someone": 1.0, "1": 1.0}
 """Names of class folders and the person share a picture in them is given."""
 
@@ -104,7 +104,7 @@ def list_pictures(folder: Path) -> list[Path]:
     return list(_files(folder, PICTURE_SUFFIXES))
 
 
-def _files(folder: Path, suffixes: set[str]) -> Sequence[Path]:
+def _files(folder: Path, suffixes: Set[str]) -> Sequence[Path]:
     if not folder.is_dir():
         raise InputError("there is no such folder", where=str(folder))
     files = sorted(

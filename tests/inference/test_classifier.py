@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from monitor import PresenceClassifier
@@ -52,6 +53,21 @@ def test_batches_in_order_with_right_scores(tiny_model: Path, pictures: Path) ->
         red = int(Path(found["filename"]).stem)
         assert someone(found) == pytest.approx(red / 255, abs=0.01)
         assert found["label_names"] == ["someone" if red > 127 else "nobody"]
+
+
+def test_a_folder_passes_no_picture_over_silently(tiny_model: Path, tmp_path: Path) -> None:
+    red = Image.fromarray(patches_of(200)[0])
+    blue = Image.fromarray(patches_of(0)[0])
+    red.save(tmp_path / "moves.gif", save_all=True, append_images=[blue])
+    (tmp_path / "phone.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
+    errors: list[InputError] = []
+    found = list(
+        chain(*PresenceClassifier(tiny_model).predict(tmp_path, on_unreadable=errors.append))
+    )
+    assert [Path(each["filename"]).name for each in found] == ["moves.gif"]
+    assert someone(found[0]) == pytest.approx(200 / 255, abs=0.02)
+    assert [error.where for error in errors] == [str(tmp_path / "phone.HEIC")]
+    assert "converted" in errors[0].remedy
 
 
 def test_processes_judge_as_one_does(tiny_model: Path, pictures: Path) -> None:
