@@ -55,20 +55,26 @@ def cut_planes(
 
     `view`: one of `SQUEEZING`. `halvings`: how often everything that is cut would be halved.
     """
-    luma = halve(planes.luma, halvings)
-    chroma = [halve(plane, halvings) for plane in planes.chroma]
-    height, width = luma.shape
+    height, width = planes.luma.shape
     boxes = [Box(0, 0, width, height)]
     if view is ViewKind.TILES:
         boxes += tile_boxes(width, height, grid)
+    luma = halve(planes.luma, halvings)
+    # Halved once less: of every cut as many pixels of colour are left as of luma.
+    half = max(0, halvings - 1)
+    chroma = [halve(plane, half) for plane in planes.chroma]
     count = patch_count(view, grid=grid)
     squeezed = np.empty((3, count, SIDE, SIDE), np.uint8)
     for index, box in enumerate(boxes):
-        squeeze(luma[box.top : box.bottom, box.left : box.right], squeezed[0, index])
-        rows = slice(box.top // 2, (box.bottom + 1) // 2)
-        columns = slice(box.left // 2, (box.right + 1) // 2)
+        squeeze(_part(luma, box, 1 << halvings), squeezed[0, index])
         for plane, patches in zip(chroma, squeezed[1:], strict=True):
-            squeeze(plane[rows, columns], patches[index])
+            squeeze(_part(plane, box, 2 << half), patches[index])
     merged = cv2.merge(list(squeezed.reshape(3, count * SIDE, SIDE)))
     patches = np.asarray(cv2.transform(merged, planes.to_rgb), np.uint8)
     return patches.reshape(count, SIDE, SIDE, 3)
+
+
+def _part(plane: Plane, box: Box, scale: int) -> Plane:
+    """What a plane that is `scale` times smaller than the picture has of `box`."""
+    rows = slice(box.top // scale, -(-box.bottom // scale))
+    return plane[rows, box.left // scale : -(-box.right // scale)]

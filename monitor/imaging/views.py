@@ -20,6 +20,11 @@ GREY: Final = 114
 """The neutral colour of bars and of what lies outside a zone (YOLO's letterbox grey)."""
 
 
+EVEN: Final = 4
+"""Pixels that sides of tiles are multiples of, where tiles are halved: so they begin between two
+pixels of a halved picture, too, and of its planes of colour."""
+
+
 class Box(NamedTuple):
     """A rectangle in pixels; right and bottom are exclusive."""
 
@@ -163,5 +168,8 @@ def _starts(length: int, count: int, share: float) -> tuple[list[int], int]:
     """First pixels of `count` tiles along an axis of `length` pixels, and the tiles' length."""
     if count == 1:
         return [0], length
-    tile = min(length, int(np.ceil(length * share)))
+    tile = int(np.ceil(length * share))
+    if tile >= 2 * SIDE:
+        tile = -(-tile // EVEN) * EVEN
+    tile = min(length, tile)
     return [round(index * (length - tile) / (count - 1)) for index in range(count)], tile

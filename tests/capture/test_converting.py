@@ -57,6 +57,24 @@ def test_patches_are_those_of_the_full_picture(
         assert_alike(straight, expected)
 
 
+@pytest.mark.parametrize(
+    ("width", "height"), [(1920, 1080), (1448, 1080), (2304, 1296), (2592, 1944), (2688, 1520)]
+)
+def test_tiles_of_planes_begin_where_those_of_pixels_do(width: int, height: int) -> None:
+    """To the pixel, although planes are halved first, and colours sharp; 60 % is no even number."""
+    random = np.random.default_rng(2)
+    grey = random.integers(60, 190, (height // 8, width // 8, 3), dtype=np.uint8)
+    rgb = cv2.resize(grey, (width, height), interpolation=cv2.INTER_CUBIC)
+    frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
+    decoded = frame.reformat(
+        format="yuv420p", dst_colorspace=Colorspace.ITU601, dst_color_range=ColorRange.MPEG
+    )
+    patches = squeezed(decoded, camera("tiles"))
+    assert patches is not None
+    difference = patches.astype(int) - cut(Converter().full(decoded), ViewKind.TILES)
+    assert np.abs(difference).mean(axis=(1, 2, 3)).max() < 1.0
+
+
 def assert_alike(patches: NDArray[np.uint8], expected: NDArray[np.uint8]) -> None:
     difference = patches.astype(int) - expected
     assert np.abs(difference).mean() < 2.0  # saturated colours, clipped before or after
