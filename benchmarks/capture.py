@@ -11,8 +11,8 @@ the same, read with `max_blind: 4s`). For each clip the events of `decode: all` 
 `decode: adaptive` come from a replay with the model; then every way of reading
 (`benchmarks/reading.py`) is timed on nothing but processor time: user and system of its process
 and children. Scoring is not part of it. `ours` looks closely, and rarely, exactly when presence
-asked for it in the replay. Files are read in turn, round by round; streams by all ways at once, each in a process
-of its own and from the clip's beginning, once.
+asked for it in the replay. Files are read in turn, round by round; streams by all ways at once,
+each in a process of its own and from the clip's beginning, once.
 
 Events are the same if there are as many, onsets lie within a keyframe interval, at most
 `max_blind`, and ends within `max_blind` (each and a sampling step).
@@ -47,6 +47,7 @@ import numpy as np
 from av.bitstream import BitStreamFilterContext
 from numpy.typing import NDArray
 
+from benchmarks.parity import parity
 from benchmarks.reading import (
     BLIND,
     CLOCK,
@@ -62,12 +63,8 @@ from benchmarks.reading import (
 )
 from monitor import replay
 from monitor.capture.composing import Composer
-from monitor.capture.converting import Converter, squeezed
 from monitor.clock import Clock, MediaClock
 from monitor.config import CameraConfig, DecodePolicy, InferenceConfig
-from monitor.imaging.zones import cut_zones
-from monitor.inference.model import ModelInfo
-from monitor.inference.predictor import PaddlePredictor
 from monitor.messages import Frame, Score
 from monitor.replay import Replayer, ReplayEvent
 
@@ -328,40 +325,6 @@ def access_units(path: Path) -> Path:
             for unit in to_bytes.filter(packet if packet.size else None):
                 file.write(struct.pack(">I", unit.size) + bytes(unit))
     return target
-
-
-def parity(path: Path, model: Path) -> dict[str, float]:
-    """|Δscore| of the cheap conversion, and of decoding without the loop filter."""
-    predictor = PaddlePredictor(ModelInfo.load(model))
-    config = camera(DecodePolicy.ALL)
-    converter = Converter()
-
-    def scores(full: bool, loop_filter: bool) -> NDArray[np.float32]:
-        patches: list[NDArray[np.uint8]] = []
-        frames = 0
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            stream.thread_type = "NONE"
-            if not loop_filter:
-                stream.codec_context.options = {"skip_loop_filter": "all"}
-            for index, frame in enumerate(container.decode(stream)):
-                if index % 5 == 0:
-                    found = None if full else squeezed(frame, config)
-                    if found is None:
-                        found = cut_zones(converter.full(frame), config)[0].patches
-                    patches.extend(found)
-                    frames += 1
-        someone: NDArray[np.float32] = predictor.run(patches)[:, 1].reshape(frames, -1).max(axis=1)
-        return someone
-
-    reference, planes = scores(True, True), scores(False, True)
-    unfiltered = scores(False, False)
-    return {
-        "planes_p99": round(float(np.quantile(np.abs(planes - reference), 0.99)), 5),
-        "planes_max": round(float(np.abs(planes - reference).max()), 5),
-        "no_loop_filter_p99": round(float(np.quantile(np.abs(unfiltered - planes), 0.99)), 5),
-        "no_loop_filter_max": round(float(np.abs(unfiltered - planes).max()), 5),
-    }
 
 
 def compose_cost() -> float:

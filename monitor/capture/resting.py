@@ -14,8 +14,8 @@ from av.video.stream import VideoStream
 LONGEST = 0.2
 """Seconds of a rest at most."""
 
-SHORTEST = 0.06
-"""Seconds below which a rest saves nothing: one and a half pictures, usually."""
+FEWEST = 2
+"""Packets that come in a rest, or it saves nothing."""
 
 EARLY = 0.1
 """Seconds before the next look from which on there is no rest: keyframes may come early."""
@@ -49,4 +49,4 @@ class Rest:
             return 0.0  # there is more to be taken
         room = BUFFERED / max(1.0, self._size * fps)
         rest = min(LONGEST, room, idle - EARLY)
-        return rest if rest >= SHORTEST else 0.0
+        return rest if rest * fps >= FEWEST else 0.0

@@ -154,7 +154,8 @@ class CameraSettings(ConfigModel):
     all."""
 
     max_blind: Duration = Field(default=2.0, ge=0.2, le=60.0)
-    """decode adaptive: the longest time between two looks, however rare the keyframes are."""
+    """decode adaptive: the longest time between two looks, however rare the keyframes are; while
+    somebody is plainly there, keyframes may be twice as far apart."""
 
     view: ViewKind = ViewKind.TILES
     """How the picture (or each zone's bounding box) is cut for the network."""
