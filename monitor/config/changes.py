@@ -14,7 +14,7 @@ from monitor.messages import WHOLE_FRAME
 HOT = frozenset({"cameras", "defaults", "alerts", "learning", "logging", "retention"})
 """Sections that a running monitor can exchange; every other one takes a restart."""
 
-HOT_KEYS = {"web": frozenset({"users", "tokens", "sessions", "public_metrics"})}
+HOT_KEYS = {"web": frozenset({"users", "tokens", "sessions", "public_metrics", "allowed_hosts"})}
 """Keys that can be exchanged of sections that cannot as a whole."""
 
 Place = tuple[str, str]

@@ -14,6 +14,7 @@ from monitor.config.base import ConfigModel, Duration
 from monitor.config.camera import Name
 
 _PASSWORD = re.compile(r"\$argon2(id|i|d)\$(v=\d+\$)?m=\d+,t=\d+,p=\d+\$[\w+/]+\$[\w+/]+")
+_HOST = re.compile(r"\*|[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9_])?")
 _TOKEN = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -23,7 +24,7 @@ class Role(StrEnum):
     VIEWER = "viewer"
     """Look at everything."""
     OPERATOR = "operator"
-    """Also acknowledge, close and comment on alerts, mark events, put holds on them, arm and disarm."""
+    """Also deal with alerts, mark events, put holds on them, arm and disarm."""
 
 
 def _password_hash(value: SecretStr) -> SecretStr:
@@ -48,6 +49,14 @@ def _network(text: str) -> str:
     except ValueError as error:
         raise ValueError(f"{text!r} is no address; an IP address or network, 10.0.0.0/8") from error
     return text
+
+
+def _host_name(text: str) -> str:
+    if not _HOST.fullmatch(text.lower()):
+        raise ValueError(
+            f"{text!r} is no host name; monitor.example.com, without https:// and port, or *"
+        )
+    return text.lower()
 
 
 class UserConfig(ConfigModel):
@@ -107,6 +116,10 @@ class WebConfig(ConfigModel):
 
     trusted_proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = ()
     """Proxies whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses or networks."""
+
+    allowed_hosts: tuple[Annotated[str, AfterValidator(_host_name)], ...] = ()
+    """Further names by which browsers may ask for the monitor while nobody has to sign in; * for
+    any. Addresses, localhost, `host` and the machine's own name are always allowed."""
 
     users: dict[Name, UserConfig] = Field(default_factory=dict, max_length=1000)
     """Who may sign in, by name. Without users and tokens everybody may look, nobody may act."""

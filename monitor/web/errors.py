@@ -1,7 +1,8 @@
 """Every refusal as JSON: what is wrong, where, and what to do about it.
 
 400 a request that makes no sense   401 who asks?   403 may not   404 is not there
-409 contradicts how things are      429 too often   503 the database is away
+409 contradicts how things are      421 asked for by a foreign name
+429 too often                       503 the database is away
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from monitor.config.web import Role
 from monitor.telemetry import get_logger
 from monitor.web.doorkeeper import Doorkeeper, RefusedError, Visitor
 from monitor.web.errors import refusal
+from monitor.web.hosts import is_own
 
 SESSION = "/api/session"
 _OPEN = {"/healthz", "/readyz", "/login", SESSION}
@@ -28,6 +29,9 @@ _READING = {"GET", "HEAD", "OPTIONS"}
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="presence monitor"'}
 """Not Basic, which programs send unasked: browsers would ask with a box of their own."""
 
+_MOST_NAMES = 20
+"""Foreign names that are logged, each once: whoever asks must not fill the log."""
+
 log = get_logger(__name__)
 
 
@@ -37,6 +41,7 @@ class Gate:
     def __init__(self, app: ASGIApp, keeper: Doorkeeper) -> None:
         self._app = app
         self._keeper = keeper
+        self._foreign_names: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -75,6 +80,17 @@ class Gate:
             return visitor, None
         return visitor, self._forbid(request, visitor, reads=reads)
 
+    def _misdirected(self, request: Request) -> Response:
+        """The answer to whoever asks for the monitor by a name it does not know."""
+        name = request.headers.get("Host", "")[:100]
+        remedy = "add the name to web.allowed_hosts, or configure web.users"
+        if name not in self._foreign_names and len(self._foreign_names) < _MOST_NAMES:
+            self._foreign_names.add(name)
+            address = address_of(request)
+            log.warning("asked for by a foreign name", host=name, address=address, remedy=remedy)
+        what = "this monitor goes by another name"
+        return refusal(421, what, where=f"Host: {name}", remedy=remedy)
+
     async def _identify(self, request: Request) -> Visitor | None:
         if not self._keeper.config.closed:
             return None
@@ -86,6 +102,8 @@ class Gate:
 
     def _forbid(self, request: Request, visitor: Visitor | None, *, reads: bool) -> Response | None:
         if not self._keeper.config.closed:
+            if not is_own(request.headers.get("Host", ""), self._keeper.config):
+                return self._misdirected(request)
             return None if reads else _nobody_acts()
         if visitor is None:
             return self._turn_away(request)
