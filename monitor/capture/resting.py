@@ -11,7 +11,7 @@ from __future__ import annotations
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-LONGEST = 0.2
+LONGEST = 0.4
 """Seconds of a rest at most."""
 
 FEWEST = 2
