@@ -137,12 +137,17 @@ def _apply(
     output: Format,
 ) -> None:
     if not is_networked(url):
-        raise UsageError("--apply is for cameras in the network", where=url)
+        raise UsageError(
+            "--apply is for cameras in the network", where=url, remedy="leave --apply away"
+        )
     if login is None:
         raise UsageError("--apply needs a login", remedy="name an account: --user NAME")
     service = onvif or device_url(url)
     if not _SERVICE.fullmatch(service):
-        raise UsageError("--onvif takes http://HOST:PORT/PATH, and no login")
+        raise UsageError(
+            "--onvif takes an address without a login",
+            remedy="write http://HOST:PORT/PATH, and the account as --user",
+        )
     result = change_settings(url, service, login, wish=wish, profile=profile, yes=yes)
     if output is Format.JSON:
         print_lines([result], (), output)
@@ -266,9 +271,9 @@ def _duration(text: str, option: str) -> float:
     try:
         seconds = float(parse_duration(text))
     except ValueError as error:
-        raise UsageError(str(error), where=option) from error
+        raise UsageError(str(error), where=option, remedy="write 500ms or 2s") from error
     if not 0.1 <= seconds <= 120.0:
-        raise UsageError("is out of range: 100ms to 2m", where=option)
+        raise UsageError("is out of range", where=option, remedy="100ms to 2m")
     return seconds
 
 

@@ -79,7 +79,9 @@ def _readable(path: Path) -> list[Path]:
     """The recordings there; found out before hours of others are replayed."""
     found = list(videos_in([path]))
     if not found:
-        raise InputError("there is no video in it", where=str(path))
+        raise InputError(
+            "there is no video in it", where=str(path), remedy="name a video, or a folder of them"
+        )
     for video in found:
         probe_recording(video)
     return found

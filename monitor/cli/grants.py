@@ -94,7 +94,11 @@ def add(
         until = now.shifted(parse_duration(time)).utc
         request = GrantRequest(zone=zone, until=until, subject=subject, single_use=single_use)
     except (ValidationError, ValueError, OverflowError, TypeError) as error:
-        raise UsageError("this is no grant", where=f"{zone} for {time}") from error
+        raise UsageError(
+            "this is no grant",
+            where=f"{zone} for {time}",
+            remedy="write CAMERA/ZONE, and a time such as 30m, 2h or 1d",
+        ) from error
     with open_memory(None, config) as engine:
         intake = Intake(
             engine,

@@ -59,7 +59,7 @@ def mark(
 
 def _verdict(false_alarm: bool, correct: bool, clear: bool) -> Mark | None:
     if false_alarm + correct + clear != 1:
-        raise UsageError("say one of --false-alarm, --correct and --clear")
+        raise UsageError("what was it?", remedy="say one of --false-alarm, --correct and --clear")
     if clear:
         return None
     return Mark.FALSE_ALARM if false_alarm else Mark.CORRECT

@@ -81,7 +81,11 @@ def replay(
     """
     paths = list(videos_in(videos))
     if not paths:
-        raise InputError("there is no video in it", where=" ".join(map(str, videos)))
+        raise InputError(
+            "there is no video in it",
+            where=" ".join(map(str, videos)),
+            remedy="name videos, or folders of them",
+        )
     known = _truth(truth_file) if truth_file else None
     inference, settings = replay_settings(config, camera, model, view)
     name = camera if config else None

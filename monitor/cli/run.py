@@ -77,7 +77,11 @@ def reload(
             remedy="its log tells what it is at",
         )
     if after.rejected:
-        raise ConfigError("the monitor rejects the configuration", where=after.rejected)
+        raise ConfigError(
+            "the monitor rejects the configuration and keeps the one it had",
+            where=after.rejected,
+            remedy="mend the file and reload again",
+        )
     for line in after.changed or ["nothing changed"]:
         sys.stdout.write(f"{line}\n")
     if after.restart:

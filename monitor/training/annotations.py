@@ -94,7 +94,9 @@ def read_folders(images: Path) -> list[Annotated]:
             found += [Annotated(file, largest) for file in _files(images / name, PICTURE_SUFFIXES)]
     if not found:
         raise InputError(
-            "there are no pictures in folders `nobody` and `someone`", where=str(images)
+            "there are no pictures in folders `nobody` and `someone`",
+            where=str(images),
+            remedy="sort pictures into these two folders, or choose another format",
         )
     return found
 
@@ -106,7 +108,7 @@ def list_pictures(folder: Path) -> list[Path]:
 
 def _files(folder: Path, suffixes: Set[str]) -> Sequence[Path]:
     if not folder.is_dir():
-        raise InputError("there is no such folder", where=str(folder))
+        raise InputError("there is no such folder", where=str(folder), remedy="is the path right?")
     files = sorted(
         file for file in folder.rglob("*") if file.suffix.lower() in suffixes and file.is_file()
     )

@@ -55,7 +55,15 @@ def load_checkpoint(file: Path) -> Checkpoint:
                 if part in parts:
                     parts[part][name] = archive[key]
     except FileNotFoundError:
-        raise InputError("there is no checkpoint to resume from", where=str(file)) from None
+        raise InputError(
+            "there is no checkpoint to resume from",
+            where=str(file),
+            remedy="name the run's output folder, or begin anew without resuming",
+        ) from None
     except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"the checkpoint cannot be read: {error}", where=str(file)) from None
+        raise InputError(
+            f"the checkpoint cannot be read: {error}",
+            where=str(file),
+            remedy="it is damaged or of another version; begin anew",
+        ) from None
     return Checkpoint(parts, meta["progress"])

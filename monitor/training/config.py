@@ -223,7 +223,10 @@ class TrainConfig(ConfigModel):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.optimizer.warmup_epoch > self.epochs:
-            raise ValueError("optimizer.warmup_epoch is longer than the whole training")
+            raise ValueError(
+                f"optimizer.warmup_epoch {self.optimizer.warmup_epoch:g} is longer than the whole "
+                f"training of {self.epochs}; lower it, or raise epochs"
+            )
         weights = self.loss.class_weights
         if weights is not None and len(weights) != self.arch.class_num:
             raise ValueError(f"loss.class_weights needs {self.arch.class_num} numbers")

@@ -78,7 +78,11 @@ def load_entries(
             refuse_broken(broken, str(source.list))
         entries = [entry for entry in entries if entry.name not in broken]
         if not entries:
-            raise InputError("not one picture can be decoded", where=str(source.list))
+            raise InputError(
+                "not one picture can be decoded",
+                where=str(source.list),
+                remedy="are these pictures, and is the list's root theirs?",
+            )
     return entries
 
 
@@ -102,7 +106,9 @@ def mix(config: DataConfig, entries: Sequence[Sequence[Entry]]) -> Mixture:
         require_both_classes(shown, ", ".join(str(source.list) for source in config.train))
     label_array, weight_array = np.array(labels, np.int64), np.array(weights, np.float64)
     if weight_array.sum() <= 0.0:
-        raise InputError("all sources have weight 0", where="data.train")
+        raise InputError(
+            "all sources have weight 0", where="data.train", remedy="give one of them a weight"
+        )
     if config.balance is Balance.SAMPLE:
         weight_array = balanced(weight_array, label_array)
     return Mixture(samples, label_array, weight_array)
@@ -163,7 +169,9 @@ class TrainBatches:
     def _scene(self, rng: np.random.Generator) -> Picture:
         if self._scenes.size == 0:
             raise InputError(
-                "augment.shrink needs pictures of nobody to shrink into", where="data.train"
+                "augment.shrink needs pictures of nobody to shrink into",
+                where="data.train",
+                remedy="list some with label 0, or switch augment.shrink off",
             )
         chosen = self._scenes[int(rng.integers(0, self._scenes.size))]
         return self._cache.read(self._mixture.samples[int(chosen)].entry.path)

@@ -197,7 +197,11 @@ def _golden_pictures(given: Sequence[Path], existing: Path) -> list[Path]:
                 continue
             read_picture(file)
             if found.setdefault(file.name, file) != file:
-                raise InputError("two golden pictures have one name", where=str(file))
+                raise InputError(
+                    "two golden pictures have one name",
+                    where=str(file),
+                    remedy="rename one of them: they lie in one folder of the model",
+                )
     if len(found) > MOST_GOLDEN:
         raise InputError(
             f"{len(found)} golden pictures are too many",
@@ -205,7 +209,11 @@ def _golden_pictures(given: Sequence[Path], existing: Path) -> list[Path]:
             remedy=f"a few suffice, {MOST_GOLDEN} are allowed: both classes, clear and doubtful",
         )
     if given and not found:
-        raise InputError("no golden picture there", where=", ".join(map(str, given)))
+        raise InputError(
+            "no golden picture there",
+            where=", ".join(map(str, given)),
+            remedy="name pictures, or folders of them",
+        )
     return list(found.values())
 
 

@@ -62,7 +62,9 @@ def read_list(file: Path, root: Path, *, unlabelled: bool = False) -> list[Entry
             remedy=f"paths are relative to {root}; correct the list or the root",
         )
     if not entries:
-        raise InputError("the list names no picture", where=str(file))
+        raise InputError(
+            "the list names no picture", where=str(file), remedy="a line each: `path label`"
+        )
     return entries
 
 
@@ -201,9 +203,15 @@ def _lines(file: Path) -> Iterable[tuple[int, str]]:
     try:
         text = file.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise InputError(f"cannot read the list: {error.strerror}", where=str(file)) from None
+        raise InputError(
+            f"cannot read the list: {error.strerror}",
+            where=str(file),
+            remedy="`dataset build` makes lists; is the path right?",
+        ) from None
     except UnicodeDecodeError as error:
-        raise InputError(f"the list is not UTF-8: {error.reason}", where=str(file)) from None
+        raise InputError(
+            f"the list is not UTF-8: {error.reason}", where=str(file), remedy="save it as UTF-8"
+        ) from None
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             yield number, line.strip()

@@ -35,7 +35,11 @@ def read_yaml(file: Path) -> dict[str, Any]:
         text = file.read_text(encoding="utf-8")
         tree = YAML(typ="safe", pure=True).load(StringIO(text))
     except OSError as error:
-        raise ConfigError(f"cannot read: {error.strerror}", where=str(file)) from None
+        raise ConfigError(
+            f"cannot read: {error.strerror}",
+            where=str(file),
+            remedy="configs/training holds configurations to start from",
+        ) from None
     except MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"{file}:{mark.line + 1}" if mark is not None else str(file)
@@ -43,7 +47,11 @@ def read_yaml(file: Path) -> dict[str, Any]:
     except (YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"no valid YAML: {error}", where=str(file)) from None
     if not isinstance(tree, dict):
-        raise ConfigError("the file holds no mapping", where=str(file))
+        raise ConfigError(
+            "the file holds no mapping",
+            where=str(file),
+            remedy="write keys and values, `epochs: 20`",
+        )
     return tree
 
 
@@ -99,4 +107,7 @@ def _place(node: Any, part: str, dotted: str, *, new: bool = False) -> Any:
         return part
     if isinstance(node, list) and part.isdigit() and int(part) < len(node):
         return int(part)
-    raise UsageError(f"there is no place for {part!r} of the override {dotted!r}")
+    raise UsageError(
+        f"there is no place for {part!r} of the override {dotted!r}",
+        remedy="name a key of the configuration, with dots between the parts: data.batch_size=64",
+    )

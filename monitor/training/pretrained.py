@@ -56,7 +56,11 @@ def read_arrays(path: Path) -> Mapping[str, NDArray[Any]]:
         with np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise ModelError(f"cannot read the weights: {error}", where=str(file)) from None
+        raise ModelError(
+            f"cannot read the weights: {error}",
+            where=str(file),
+            remedy="name a .pdparams or .npz file that is whole",
+        ) from None
 
 
 def load_pretrained(network: nn.Layer, path: Path) -> LoadReport:

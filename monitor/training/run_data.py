@@ -62,7 +62,11 @@ def load_run_data(config: TrainConfig, world: int, *, check: bool, report: Repor
     shown = epoch_length(mixture.weights)
     steps = batches.count(-(-shown // world))
     if steps == 0:
-        raise ConfigError("an epoch is smaller than a batch", where="data.batch_size")
+        raise ConfigError(
+            f"an epoch of {shown} pictures is smaller than a batch",
+            where="data.batch_size",
+            remedy="lower it, or list more pictures in data.train",
+        )
     report.say(
         f"{len(mixture.samples)} training pictures, {shown} an epoch, {steps} batches; "
         f"{len(judged_by)} to judge by"

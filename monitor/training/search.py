@@ -224,7 +224,11 @@ class _Search:
         if file is not None:
             config = check_config(TrainConfig, read_yaml(file), str(file))
             if config.distill is None:
-                raise ConfigError("there is no `distill` section", where=str(file))
+                raise ConfigError(
+                    "there is no `distill` section",
+                    where=str(file),
+                    remedy="name a configuration of `model distill`",
+                )
             readiness.check(config)
 
     # --- journal ----------------------------------------------------------------------------

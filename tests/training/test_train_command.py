@@ -74,7 +74,7 @@ def test_distill_from_soft_labels(root: Path, tmp_path: Path) -> None:
         ("augment.rand_augment.config_str=rand-x1", "rand-x1"),
         ("eval.size=300", "cannot crop"),
         ("colour=red", "colour"),
-        ("optimizer.warmup_epoch=9", "warmup_epoch"),
+        ("optimizer.warmup_epoch=9", "lower it, or raise epochs"),
     ],
 )
 def test_settings_are_checked_by_name(
