@@ -1,7 +1,7 @@
 #!/bin/sh
 # Install the Debian/Ubuntu packages that the tests need: GStreamer's RTSP server, which runs with
-# the system's own Python, the MQTT broker mosquitto, PostgreSQL and MariaDB, which the tests
-# start in folders of their own, and the browser Chromium. Quick when all is there; installs only
+# the system's own Python, the MQTT broker mosquitto, PostgreSQL, MariaDB and nginx, which the
+# tests start in folders of their own, and the browser Chromium. Quick when all is there; installs only
 # what is missing; without root or password-less sudo it prints the command to run and exits 1. The
 # product itself needs none of it.
 #
@@ -10,7 +10,7 @@
 set -eu
 
 PACKAGES="python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good
-gstreamer1.0-plugins-bad mosquitto postgresql mariadb-server-core mariadb-client-core"
+gstreamer1.0-plugins-bad mosquitto postgresql mariadb-server-core mariadb-client-core nginx-light"
 # The dashboard is looked at in a real browser. Ubuntu has Chromium as a snap only: install it there
 # by hand, or have these tests skipped.
 if ! command -v chromium >/dev/null 2>&1 && grep -qs '^ID=debian' /etc/os-release; then
@@ -20,7 +20,7 @@ fi
 if ! command -v dpkg-query >/dev/null 2>&1 || ! command -v apt-get >/dev/null 2>&1; then
     echo "system-deps: this is no Debian or Ubuntu; install GStreamer's RTSP server with its" \
         "Python bindings (gi, GstRtspServer 1.0) and the plugins base, good and bad," \
-        "mosquitto, PostgreSQL, and MariaDB's server and client" >&2
+        "mosquitto, PostgreSQL, MariaDB's server and client, and nginx" >&2
     exit 1
 fi
 
