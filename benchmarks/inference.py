@@ -4,14 +4,17 @@
 
 Every contestant is a process of its own with one math thread and the same preprocessing; ours
 is measured as the pool uses it: slot in shared memory → order → answer. They take turns, batch
-by batch, so that whatever else loads the machine hits all of them, and the best turn of each
-counts: processor time (of the whole process, which says the same on a busy machine; the ratios
-are of it) and elapsed time. With two processes each, both work at once.
+by batch, so that whatever else loads the machine hits all of them; each round in another order,
+because who follows a process with the same libraries finds their code in the cache, which is 2 %
+of a single picture. The best turn of each counts: processor time (of the whole process, which says
+the same on a busy machine; the ratios are of it) and elapsed time. With two processes each, both
+work at once.
 Needs `pip install 'presence-monitor[benchmarks]'`.
 """
 
 from __future__ import annotations
 
+import random
 import shutil
 import tempfile
 import time
@@ -200,13 +203,14 @@ def kinds() -> list[str]:
 def measure(built: list[Team], batches: Sequence[int], rounds: int) -> list[dict[str, Any]]:
     """Rows of milliseconds a patch: batch, processes, and each contestant's best."""
     rows = []
+    order = random.Random(0)
     for count in (1, 2):
         for batch in batches:
             busy: dict[str, float] = {}
             elapsed: dict[str, float] = {}
             scores: dict[str, np.ndarray] = {}
             for turn in range(rounds + 1):
-                for team in built:
+                for team in order.sample(built, len(built)):
                     cpu, wall, scores[team.name] = team.time(batch, count)
                     if turn:  # the first one compiles kernels
                         busy[team.name] = min(cpu, busy.get(team.name, cpu))
