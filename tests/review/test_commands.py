@@ -320,4 +320,5 @@ def test_marks_are_noted_and_their_pictures_labelled(site: Path, tmp_path: Path)
     engine.dispose()
     assert [row[0] for row in said] == ["ann"] * 3
     assert "false_alarm" in said[0][2]
-    assert "say one of" in refused("events", "mark", str(EVENT), "--correct", "--clear").what
+    error = refused("events", "mark", str(EVENT), "--correct", "--clear")
+    assert "say one of" in (error.remedy or "")
