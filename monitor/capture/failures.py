@@ -34,11 +34,13 @@ class SourceLostError(Exception):
 
 
 _TIMED_OUT = Failure(OutageReason.TIMEOUT, "no answer in time")
-_NO_VIDEO = Failure(OutageReason.CORRUPT, "the data is no video that can be understood")
+_NO_VIDEO = Failure(
+    OutageReason.CORRUPT, "the data is no video, or one that was cut off or damaged"
+)
 _BROKEN_OFF = Failure(OutageReason.ENDED, "the other side broke the connection")
 _NO_SUCH_HOST = Failure(OutageReason.UNREACHABLE, "the host is not known or does not answer")
 _UNKNOWN_FORMAT = Failure(
-    OutageReason.CODEC_UNSUPPORTED, "this build of FFmpeg cannot read such video"
+    OutageReason.CODEC_UNSUPPORTED, "there is no video in it that this build of FFmpeg can read"
 )
 
 _BY_TYPE: tuple[tuple[type[BaseException], Failure], ...] = (

@@ -97,7 +97,7 @@ def test_probe_counts_where_the_file_does_not_tell(tmp_path: Path) -> None:
     [
         (None, "absent.mp4", "no such file"),
         (b"", "empty.mp4", "empty"),
-        (b"this is a text\n" * 50, "notes.txt", "no video|cannot read such video|can be decoded"),
+        (b"this is a text\n" * 50, "notes.txt", "no video|can be decoded"),
         (b"\x00\x01\x02\x03" * 5000, "noise.mp4", "no video"),
     ],
 )
